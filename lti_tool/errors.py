@@ -1,0 +1,156 @@
+"""Every refusal by name. What a person reads for each, and what to do next, stands in routes/refusals.py."""
+
+
+class Refused(Exception):
+    """Tessera says no, for a reason that the person can understand. ``detail`` is safe to show to them."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or type(self).__name__)
+        self.detail = detail
+
+
+# Launching
+
+
+class PlatformUnknown(Refused):
+    """No registration for this issuer and client id."""
+
+
+class DeploymentUnknown(Refused):
+    """The registration is ours, the deployment is not (yet) allowed."""
+
+
+class LaunchForged(Refused):
+    """The message is not one that the platform signed for us, or not for this browser's login."""
+
+
+class LaunchUsed(Refused):
+    """The same message came a second time."""
+
+
+class LaunchExpired(Refused):
+    """Too much time passed between the click in the course and the arrival here."""
+
+
+class LaunchMalformed(Refused):
+    """Signed by the platform, yet without something that LTI 1.3 requires."""
+
+
+class LaunchAnonymous(Refused):
+    """The platform did not say who this is."""
+
+
+class CookieBlocked(Refused):
+    """The browser did not bring back the cookie that the login set."""
+
+
+class PlatformSaidNo(Refused):
+    """The platform answered the login with an error instead of a launch."""
+
+
+class PlatformSilent(Refused):
+    """The platform's keys could not be fetched, so its message could not be checked."""
+
+
+class SessionOver(Refused):
+    """The launch is unknown, over, or opened in another browser."""
+
+
+class RoleRefused(Refused):
+    """The page exists, but not for this role."""
+
+
+class DeskClosed(Refused):
+    """An administrator who is not on the access list of the deployment."""
+
+
+class NotHere(Refused):
+    """No such thing, or not one that this person may know of."""
+
+
+class FormStale(Refused):
+    """The form's protection token is missing or too old."""
+
+
+class ActivityUnset(Refused):
+    """The resource link names no micro-credential that we know."""
+
+
+# The earner's work
+
+
+class ChangedElsewhere(Refused):
+    """The work was saved in another tab meanwhile."""
+
+
+class WorkClosed(Refused):
+    """The work is with the assessor, or decided, and cannot be changed now."""
+
+
+class WorkIncomplete(Refused):
+    """Something required is missing. ``missing`` lists what, in words."""
+
+    def __init__(self, missing: tuple[str, ...]) -> None:
+        super().__init__("; ".join(missing))
+        self.missing = missing
+
+
+class UploadEmpty(Refused):
+    """A file of 0 bytes."""
+
+
+class UploadTooLarge(Refused):
+    """A file above the limit."""
+
+
+class UploadKind(Refused):
+    """This task does not take that kind of evidence."""
+
+
+class LinkInvalid(Refused):
+    """Not a web address that an assessor could open."""
+
+
+class TooManyFiles(Refused):
+    """More evidence than the task takes."""
+
+
+# Assessing
+
+
+class AlreadyDecided(Refused):
+    """A colleague, or the same person in another tab, was quicker."""
+
+
+class OwnWork(Refused):
+    """Nobody judges their own work."""
+
+
+class SubmissionWithdrawn(Refused):
+    """Taken back because of a privacy problem, so there is nothing to judge until it is handed in again."""
+
+
+class RatingsMissing(Refused):
+    """A criterion has no rating, or words are missing. ``missing`` lists (form field, what to do)."""
+
+    def __init__(self, missing: tuple[tuple[str, str], ...]) -> None:
+        super().__init__(" ".join(text for _, text in missing))
+        self.missing = missing
+
+
+class DecisionDisagrees(Refused):
+    """The decision and the rubric's own rule say different things."""
+
+
+# Badges
+
+
+class BadgeUnsigned(Refused):
+    """Awarded, but the worker has not signed it yet."""
+
+
+# Deep linking
+
+
+class SelectionRefused(Refused):
+    """Nothing chosen, or something that the platform does not accept."""

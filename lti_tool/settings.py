@@ -1,0 +1,190 @@
+"""One frozen object with every setting, read once from config/*.toml and the environment.
+
+Nothing else reads the environment. An unknown name or an impossible value stops the start with one line that says
+which setting, where it was found, and what it should be.
+"""
+
+import base64
+import os
+import secrets
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, get_type_hints
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from flask import current_app
+
+_PACKAGE = Path(__file__).parent
+_SERVICE_SCHEMES = {
+    "database_url": ("sqlite", "postgresql", "postgresql+psycopg"),
+    "evidence_url": ("file",),
+    "queue_url": ("sqlite", "postgresql", "redis", "rediss", "memory"),
+}
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class SettingsError(Exception):
+    """A setting is unknown, missing or impossible. Its text is one line for an operator."""
+
+
+def config_dir() -> Path:
+    """The shipped config folder: inside the installed package, or beside it in a source tree."""
+    inside = _PACKAGE / "config"
+    return inside if inside.is_dir() else _PACKAGE.parent / "config"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting; config/default.toml says what each means. Units stand in the names."""
+
+    public_url: str
+    service_url: str
+    home: Path
+    database_url: str
+    evidence_url: str
+    queue_url: str
+    secret_key: str
+    issuer_name: str
+    issuer_url: str
+    word_for_learners_in_evidence: str
+    launch_hours: float
+    platform_timeout: float
+    lease_seconds: float
+    sweep_seconds: float
+    max_upload_mb: int
+    log_level: str
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return self.max_upload_mb * 1024 * 1024
+
+    def passphrase(self, purpose: str) -> bytes:
+        """What encrypts private keys at rest, one for each purpose, derived from secret_key."""
+        return _derived(self.secret_key, purpose)
+
+    @property
+    def evidence_folder(self) -> Path:
+        return Path(urlsplit(self.evidence_url).path)
+
+
+@lru_cache(maxsize=8)
+def _derived(secret: str, purpose: str) -> bytes:
+    derived = HKDF(hashes.SHA256(), 32, salt=None, info=f"tessera {purpose}".encode()).derive(secret.encode())
+    return base64.urlsafe_b64encode(derived)
+
+
+def load(env: Mapping[str, str] | None = None) -> Settings:
+    """Read default.toml, then the operator's file, then the environment.
+
+    :raises SettingsError: one line that names the setting and what is wrong with it.
+    """
+    env = os.environ if env is None else env
+    values: dict[str, Any] = _read_toml(config_dir() / "default.toml")
+    known = {field.name for field in fields(Settings)}
+    if own := env.get("TESSERA_CONFIG"):
+        given = _read_toml(Path(own))
+        if unknown := sorted(set(given) - known):
+            raise SettingsError(
+                f"{own}: unknown setting {', '.join(unknown)}. Known: {', '.join(sorted(known))}."
+            )
+        values |= given
+    for name in known:
+        variable = "TESSERA_HOME" if name == "home" else name.upper()
+        if variable in env:
+            values[name] = env[variable]
+    return _checked(values)
+
+
+def current() -> Settings:
+    """The settings of the running application."""
+    settings: Settings = current_app.extensions["settings"]
+    return settings
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"{path}: there is no such settings file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}.") from None
+
+
+def _checked(values: dict[str, Any]) -> Settings:
+    hints = get_type_hints(Settings)
+    typed = {name: _typed(name, hints[name], value) for name, value in values.items()}
+    for name in ("launch_hours", "platform_timeout", "lease_seconds", "sweep_seconds", "max_upload_mb"):
+        if typed[name] <= 0:
+            raise SettingsError(f"{name} must be above 0, not {typed[name]}.")
+    if typed["log_level"] not in _LOG_LEVELS:
+        raise SettingsError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, not {typed['log_level']!r}.")
+    typed["public_url"] = _web_address("public_url", typed["public_url"])
+    typed["service_url"] = _web_address("service_url", typed["service_url"] or typed["public_url"])
+    home: Path = typed["home"].expanduser().absolute()
+    typed["home"] = home
+    typed["database_url"] = typed["database_url"] or f"sqlite:///{home / 'tessera.db'}"
+    typed["evidence_url"] = typed["evidence_url"] or (home / "evidence").as_uri()
+    typed["queue_url"] = typed["queue_url"] or f"sqlite:///{home / 'queue.db'}"
+    for name, schemes in _SERVICE_SCHEMES.items():
+        scheme = urlsplit(typed[name]).scheme
+        if scheme not in schemes:
+            raise SettingsError(
+                f"{name} must begin with {' or '.join(s + '://' for s in schemes)}, not {scheme!r}."
+            )
+    if typed["database_url"].startswith("postgresql:"):
+        # Plain postgresql:// would ask SQLAlchemy for psycopg2, which is not what is installed.
+        typed["database_url"] = "postgresql+psycopg:" + typed["database_url"].removeprefix("postgresql:")
+    typed["issuer_url"] = typed["issuer_url"] or typed["public_url"]
+    typed["secret_key"] = typed["secret_key"] or _kept_secret(home)
+    if len(typed["secret_key"]) < 32:
+        raise SettingsError("secret_key must have at least 32 characters; `openssl rand -hex 32` makes one.")
+    return Settings(**typed)
+
+
+def _typed(name: str, kind: type, value: Any) -> Any:
+    try:
+        if kind is Path:
+            return Path(value)
+        if kind is str and not isinstance(value, str):
+            raise ValueError
+        return kind(value)
+    except (TypeError, ValueError):
+        words = {int: "a whole number", float: "a number", str: "text in quotes", Path: "a path"}[kind]
+        raise SettingsError(f"{name} must be {words}, not {value!r}.") from None
+
+
+def _web_address(name: str, value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        valid = False
+    if not valid or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise SettingsError(f"{name} must be an address such as https://tessera.example.edu, not {value!r}.")
+    host = parts.hostname or ""
+    if parts.scheme == "http" and host not in ("localhost", "127.0.0.1") and not host.endswith(".localhost"):
+        raise SettingsError(f"{name} must begin with https://, since browsers drop our cookies on {value!r}.")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _kept_secret(home: Path) -> str:
+    """Made at the first start; two processes that start together agree because creation is exclusive."""
+    path = home / "secret.key"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        if text := path.read_text(encoding="ascii").strip():
+            return text
+        raise SettingsError(f"{path} is empty. Restore it from a backup, or set SECRET_KEY.") from None
+    except OSError as error:
+        raise SettingsError(f"home {str(home)!r} cannot be written: {error.strerror}.") from None
+    with os.fdopen(handle, "w", encoding="ascii") as file:
+        secret = secrets.token_hex(32)
+        file.write(secret)
+    return secret
