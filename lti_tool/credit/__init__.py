@@ -1,0 +1,1 @@
+"""What a micro-credential counts for, by authority. A statement of what the authority says, never a promise."""

@@ -1,0 +1,1 @@
+"""Who someone is on which platform, in which course, in which role."""
