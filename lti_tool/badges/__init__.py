@@ -1,0 +1,1 @@
+"""What an earner holds: awarding, Open Badges, signing, sharing."""
