@@ -1,0 +1,163 @@
+"""Puts Tessera together: the only module that knows every part."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask, Response, g, request, url_for
+from flask_bootstrap import Bootstrap5
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from lti_tool import settings as settings_module
+from lti_tool import tasks
+from lti_tool.badges import contexts
+from lti_tool.database import db, migrate
+from lti_tool.lti.sessions import COOKIE_ATTRIBUTES, COOKIE_NAME
+from lti_tool.routes import (
+    backpack,
+    course,
+    entry,
+    guards,
+    ledger,
+    notices,
+    picker,
+    public,
+    refusals,
+    review,
+    verify,
+    work,
+)
+from lti_tool.settings import Settings
+
+_BLUEPRINTS = (public, verify, entry, picker, work, course, review, backpack, ledger)
+_ROLE_LABELS = {
+    "instructor": "Instructor",
+    "learner": "Learner",
+    "administrator": "Administrator",
+    "designer": "Course designer",
+    "observer": "Observer",
+}
+_LOGGED = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The web application, ready to serve; workers and the command line use it for its database and settings.
+
+    :raises SettingsError: one line for the operator.
+    """
+    settings = settings_module.load() if settings is None else settings
+    _configure_logging(settings.log_level)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    contexts.check()
+    app = Flask(__name__)
+    app.extensions["settings"] = settings
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": True},
+        # One form may carry a few files; each is checked on its own with a better message than a bare 413.
+        MAX_CONTENT_LENGTH=4 * settings.max_upload_bytes + 2_000_000,
+        MAX_FORM_MEMORY_SIZE=4_000_000,
+        MAX_FORM_PARTS=2_000,
+        BOOTSTRAP_SERVE_LOCAL=True,
+        SEND_FILE_MAX_AGE_DEFAULT=3600,
+    )
+    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=0)  # type: ignore[method-assign]  # Flask's documented way
+    db.init_app(app)
+    migrate.init_app(app, db)
+    Bootstrap5(app)
+    app.jinja_env.globals["csrf_token"] = guards.form_token
+    app.jinja_env.globals["notices"] = _notices
+    app.context_processor(_here)
+    for module in _BLUEPRINTS:
+        app.register_blueprint(module.blueprint)
+    refusals.register(app)
+    app.after_request(_protect)
+    tasks.register(app)
+    return app
+
+
+def _notices() -> list[tuple[str, str]]:
+    """Stands in for Flask's flashes, which would need a second cookie."""
+    return notices.shown(request.args.get("done"))
+
+
+def _here() -> dict[str, Any]:
+    """Where the person is, for the header of every page inside a visit."""
+    visit: guards.Visit | None = g.get("visit")
+    if visit is None:
+        return {}
+    links: list[tuple[str, str]] = []
+    if visit.placement is not None and visit.role == "learner":
+        links = [("My work", visit.url("work.overview")), ("My badges", visit.url("backpack.mine"))]
+    elif visit.placement is not None and visit.role == "instructor":
+        links = [("Activity", visit.url("course.overview"))]
+    if visit.launch.administrator:
+        links.append(("Registrar’s desk", visit.url("ledger.overview")))
+    nav = [(label, url, request.path.startswith(url)) for label, url in links] if len(links) > 1 else []
+    at_desk = request.blueprint == "ledger"
+    return {
+        "here": {
+            "course_title": "" if at_desk or visit.course is None else visit.course.title,
+            "role_label": "Registrar" if at_desk else _ROLE_LABELS.get(visit.role, "Guest"),
+            "home_url": url_for("entry.arrive", launch=visit.launch_id),
+            "nav": nav,
+        }
+    }
+
+
+def _protect(response: Response) -> Response:
+    """Headers of every answer. Nothing inline ever runs, and only this visit's platform may frame this visit."""
+    if g.get("new_browser"):
+        response.set_cookie(COOKIE_NAME, g.new_browser, **COOKIE_ATTRIBUTES)
+    visit: guards.Visit | None = g.get("visit")
+    framers = "'none'" if visit is None else " ".join(visit.launch.frame_ancestors) or "'none'"
+    if g.get("frame_anywhere"):
+        framers = "*"
+    rules = [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data:",
+        "media-src 'self'",
+        "font-src 'self'",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        f"frame-ancestors {framers}",
+    ]
+    # The page that hands a selection back to the platform posts to the platform, which form-action would block.
+    if not g.get("posts_to_platform"):
+        rules.append("form-action 'self'")
+    response.headers.setdefault("Content-Security-Policy", "; ".join(rules))
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    if visit is not None or request.method == "POST":
+        response.headers.setdefault("Cache-Control", "private, no-cache")
+    return response
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, event and the ids given with it. Never text that a person typed."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "event": record.getMessage(),
+        }
+        facts |= {key: value for key, value in record.__dict__.items() if key not in _LOGGED}
+        if record.exc_info and record.exc_info[0] is not None:
+            facts["error"] = record.exc_info[0].__name__
+        return json.dumps(facts, default=str)
+
+
+def _configure_logging(level: str) -> None:
+    logger = logging.getLogger("lti_tool")
+    logger.setLevel(level)
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_JsonLines())
+        logger.addHandler(handler)
+        logger.propagate = False

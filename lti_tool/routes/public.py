@@ -1,0 +1,146 @@
+"""Pages that need no launch: what Tessera is, what can be earned, who issues, and badges that earners share."""
+
+from flask import Blueprint, Response, current_app, jsonify, render_template, request
+from flask.typing import ResponseReturnValue
+from sqlalchemy import text
+
+from lti_tool import clock
+from lti_tool.badges import images, open_badge, proof, verification
+from lti_tool.badges import queries as badges
+from lti_tool.badges.service import ASSESSED_BY_ONE
+from lti_tool.credentials import queries
+from lti_tool.credit.service import rules_of
+from lti_tool.database import db
+from lti_tool.routes import backpack
+from lti_tool.routes.guards import Who, allow
+
+blueprint = Blueprint("public", __name__)
+PAGE_SIZE = 20
+
+
+@blueprint.get("/")
+@allow(Who.ANYONE)
+def home() -> ResponseReturnValue:
+    """What this is, for whoever typed the address."""
+    return render_template("public/home.html")
+
+
+@blueprint.get("/healthz")
+@allow(Who.ANYONE)
+def health() -> ResponseReturnValue:
+    """For load balancers: can this process serve, that is, does the database answer?"""
+    db.session.execute(text("SELECT 1"))
+    return jsonify({"status": "ok"})
+
+
+@blueprint.get("/credentials")
+@allow(Who.ANYONE)
+def catalogue() -> ResponseReturnValue:
+    """Everything that can be earned here."""
+    page = max(1, request.args.get("page", 1, type=int))
+    versions, total = queries.page_of_current(page, PAGE_SIZE)
+    return render_template(
+        "public/catalogue.html", versions=versions, page=page, pages=-(-total // PAGE_SIZE)
+    )
+
+
+@blueprint.get("/credentials/<key>")
+@blueprint.get("/credentials/<key>/<int:number>")
+@allow(Who.ANYONE)
+def credential(key: str, number: int | None = None) -> ResponseReturnValue:
+    """A micro-credential with everything an earner or an employer may want to know; the id of what a badge says."""
+    version = queries.version_by_key(key, number)
+    return render_template(
+        "public/credential.html",
+        version=version,
+        credit=rules_of(version.id),
+        stacks=queries.stacks_with([version.credential_id]),
+        assessed_by_one=ASSESSED_BY_ONE,
+    )
+
+
+@blueprint.get("/credentials/<key>/<int:number>/badge.png")
+@allow(Who.ANYONE)
+def credential_picture(key: str, number: int) -> ResponseReturnValue:
+    """What the badge of a version looks like; nobody's badge is in it."""
+    version = queries.version_by_key(key, number)
+    return _picture(version.badge_symbol, version.badge_colour, version.badge_shape)
+
+
+@blueprint.get("/stacks/<key>")
+@allow(Who.ANYONE)
+def stack(key: str) -> ResponseReturnValue:
+    """A stack and the micro-credentials it is made of."""
+    found = queries.stack_by_key(key)
+    current = queries.current_of([part.credential_id for part in found.parts])
+    return render_template("public/stack.html", stack=found, current=current)
+
+
+@blueprint.get("/stacks/<key>/badge.png")
+@allow(Who.ANYONE)
+def stack_picture(key: str) -> ResponseReturnValue:
+    """What the badge of a stack looks like."""
+    found = queries.stack_by_key(key)
+    return _picture(found.badge_symbol, found.badge_colour, found.badge_shape)
+
+
+@blueprint.get("/issuers/<int:number>")
+@blueprint.get("/issuers/<int:number>/did.json")
+@allow(Who.ANYONE)
+def did(number: int) -> ResponseReturnValue:
+    """The issuer's DID document: the keys that its badges are checked with, also those no longer used."""
+    issuer = badges.issuer(number)
+    keys = [proof.key_from_multikey(key.multibase) for key in issuer.keys]
+    answer = jsonify(open_badge.did_document(issuer.did, keys))
+    answer.mimetype = "application/did+json"
+    answer.headers["Access-Control-Allow-Origin"] = "*"
+    answer.headers["Cache-Control"] = "public, max-age=300"
+    return answer
+
+
+@blueprint.get("/shared/<token>")
+@allow(Who.ANYONE)
+def shared(token: str) -> ResponseReturnValue:
+    """A badge that its earner shows to the world, checked anew each time."""
+    consent = badges.shared(token)
+    document = badges.document(consent.badge_id)
+    verdict = verification.verify(document.encode(), keys=badges.key_of, now=clock.now())
+    page = current_app.make_response(
+        render_template("public/shared.html", share=consent, badge=consent.badge, verdict=verdict)
+    )
+    return _unlisted(page)
+
+
+@blueprint.get("/shared/<token>/badge.json")
+@allow(Who.ANYONE)
+def shared_json(token: str) -> ResponseReturnValue:
+    """The shared badge as a file."""
+    return _unlisted(backpack.json_file(badges.shared(token).badge))
+
+
+@blueprint.get("/shared/<token>/badge.png")
+@allow(Who.ANYONE)
+def shared_png(token: str) -> ResponseReturnValue:
+    """The shared badge inside its picture."""
+    return _unlisted(backpack.png_file(badges.shared(token).badge))
+
+
+@blueprint.get("/shared/<token>/picture.svg")
+@allow(Who.ANYONE)
+def shared_picture(token: str) -> ResponseReturnValue:
+    """What the shared badge looks like."""
+    badge = badges.shared(token).badge
+    return _unlisted(backpack.svg_picture(badge.symbol, badge.colour, badge.shape))
+
+
+def _unlisted(answer: Response) -> Response:
+    """Shared with whoever has the address, which search engines are not meant to spread; gone once taken back."""
+    answer.headers["X-Robots-Tag"] = "noindex"
+    answer.headers["Cache-Control"] = "private, no-cache"
+    return answer
+
+
+def _picture(symbol: str, colour: str, shape: str) -> Response:
+    answer = Response(images.render(symbol=symbol, colour=colour, shape=shape), mimetype="image/png")
+    answer.headers["Cache-Control"] = "public, max-age=86400"
+    return answer

@@ -1,0 +1,31 @@
+"""Checking a badge that somebody was given. Nothing of the file is kept."""
+
+from flask import Blueprint, render_template, request
+from flask.typing import ResponseReturnValue
+
+from lti_tool import clock
+from lti_tool.badges import queries, verification
+from lti_tool.routes.guards import Who, allow
+
+blueprint = Blueprint("verify", __name__)
+MAX_FILE = 10_000_000
+"""Bytes. A picture of a badge is well below; verification says "too large" in its own words before that."""
+
+
+@blueprint.get("/verify")
+@allow(Who.ANYONE)
+def page() -> ResponseReturnValue:
+    """Where to put the file."""
+    return render_template("verify/page.html", verdict=None, error=None, name="")
+
+
+@blueprint.post("/verify")
+@allow(Who.ANYONE)
+def check() -> ResponseReturnValue:
+    """The verdict on the very bytes that were uploaded."""
+    upload = request.files.get("badge")
+    if upload is None or not upload.filename:
+        return render_template("verify/page.html", verdict=None, error="Choose a file first.", name=""), 422
+    content = upload.stream.read(MAX_FILE + 1)
+    verdict = verification.verify(content, keys=queries.key_of, now=clock.now())
+    return render_template("verify/page.html", verdict=verdict, error=None, name=upload.filename)
