@@ -153,8 +153,9 @@ def changed(badge: dict[str, Any]) -> Callable[[Callable[[dict[str, Any]], objec
 
 @pytest.fixture
 def published() -> Path:
-    """The folder with 1EdTech's schemas and other people's signed examples, which are not ours to publish."""
-    folder = os.environ.get("TESSERA_OPENBADGES")
-    if not folder:
+    """The folder with 1EdTech's schemas and with badges that others signed."""
+    named = os.environ.get("TESSERA_OPENBADGES")
+    folder = Path(named) if named else Path(__file__).parents[1] / "fixtures" / "openbadges"
+    if not folder.is_dir():
         pytest.skip("TESSERA_OPENBADGES names no folder with the Open Badges schemas and vectors")
-    return Path(folder)
+    return folder

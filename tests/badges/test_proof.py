@@ -134,7 +134,7 @@ def test_multibase_keeps_leading_zeros():
         (lambda d: d["@context"].pop(), proof.RelativeAddress, "1EdTechJsonSchemaValidator2019"),
     ],
 )
-def test_what_a_signature_would_not_cover_is_refused_by_name(facts, key, method, spoil, refusal, reason):
+def test_what_a_signature_would_not_cover_is_refused_by_name(facts, key, method, *, spoil, refusal, reason):
     document = open_badge.build(facts)
     spoil(document)
 

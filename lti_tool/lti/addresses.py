@@ -1,0 +1,37 @@
+"""Comparing web addresses that came from a platform. A prefix test would let ``https://us.example.evil``
+pass."""
+
+import re
+from urllib.parse import urlsplit
+
+LAUNCH_PATH = "/lti/launch"
+"""The redirect_uri of every login, and the path of every activity that we put into a course."""
+
+TARGETS = frozenset({"", "/", LAUNCH_PATH})
+"""Where a platform may say that it wants to go. Administrators often register the bare address of the
+tool."""
+
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")
+"""What may stand in a header of ours: neither a space nor a semicolon can slip into a policy."""
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def origin_of(url: str | None) -> str | None:
+    """Scheme, host and port of an http(s) address, written one way; None for anything else."""
+    try:
+        parts = urlsplit(url or "")
+        port = parts.port
+    except ValueError:
+        return None
+    name = parts.hostname or ""
+    if parts.scheme not in _PORTS or not _HOST.fullmatch(name) or "@" in parts.netloc:
+        return None
+    host = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
+
+
+def is_ours(url: str, public_url: str) -> bool:
+    """Whether an address is one of our launch targets: our origin and a path that we answer."""
+    origin = origin_of(url)
+    return origin is not None and origin == origin_of(public_url) and urlsplit(url).path in TARGETS

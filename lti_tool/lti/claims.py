@@ -1,0 +1,327 @@
+"""What a launch says, in our words. No other module knows the address of a claim.
+
+Platforms send more than the specification and sometimes less tidy: Canvas leaves ``validation_context`` and
+``errors`` inside claims, null descriptions and the literal ``$Variable`` where it has no value; Open edX
+sends no names. So nothing is refused for what is too much; what is absent, empty or of the wrong kind is
+None.
+
+Spec: https://www.imsglobal.org/spec/lti/v1p3/#resource-link-launch-request-message and
+https://www.imsglobal.org/spec/lti-dl/v2p0/#deep-linking-request-message
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from lti_tool.errors import LaunchAnonymous, LaunchMalformed
+from lti_tool.lti.addresses import origin_of
+from lti_tool.lti.roles import TEST_USER, CourseRole, is_administrator, role_in_course
+
+_LTI = "https://purl.imsglobal.org/spec/lti/claim/"
+_AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
+_NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
+_DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
+
+RESOURCE_LINK = "resource_link"
+DEEP_LINKING = "deep_linking"
+_MESSAGE_TYPES = {"LtiResourceLinkRequest": RESOURCE_LINK, "LtiDeepLinkingRequest": DEEP_LINKING}
+_UNSUBSTITUTED = re.compile(r"\$[A-Za-z][\w.]*")
+_IDENTIFIER = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CourseClaim:
+    """The course, as the platform names it. ``id`` is unique within the deployment's platform at best."""
+
+    id: str
+    label: str | None = None
+    title: str | None = None
+    type: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResourceLinkClaim:
+    """The link that was opened."""
+
+    id: str
+    title: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradesClaim:
+    """Assignment and Grade Services. ``lineitem`` is None unless the link has exactly one gradebook
+    column."""
+
+    scopes: frozenset[str] = frozenset()
+    lineitems: str | None = None
+    lineitem: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepLinkingSettings:
+    """What the platform lets someone choose, and where the choice goes."""
+
+    return_url: str
+    """Byte for byte what the platform sent: Canvas keeps its own state in the query."""
+    data: Any = None
+    """To be sent back as it came, or not at all if None."""
+    accept_types: frozenset[str] = frozenset()
+    accept_multiple: bool = False
+    accept_lineitem: bool | None = None
+    """None is "not said", which Canvas and Moodle mean as yes."""
+    targets: tuple[str, ...] = ()
+    title: str | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaunchMessage:
+    """One launch. Every identifier means something only together with issuer and client id."""
+
+    message_type: str
+    issuer: str
+    client_id: str
+    deployment_id: str
+    subject: str
+    name: str | None = None
+    given_name: str | None = None
+    family_name: str | None = None
+    email: str | None = None
+    roles: frozenset[str] = frozenset()
+    course: CourseClaim | None = None
+    resource_link: ResourceLinkClaim | None = None
+    """None too where its id is the course's: Canvas sends that for links that it cannot tell apart."""
+    custom: Mapping[str, str]
+    ags: GradesClaim | None = None
+    nrps: str | None = None
+    """Address of Names and Role Provisioning."""
+    deep_linking: DeepLinkingSettings | None = None
+    return_url: str | None = None
+    locale: str | None = None
+    target_link_uri: str
+    person_sis: str | None = None
+    section_sis: str | None = None
+    term_name: str | None = None
+    term_start: str | None = None
+    """As the platform writes it, most often ISO 8601."""
+    term_end: str | None = None
+    term_sis: str | None = None
+    is_test_user: bool = False
+    """Canvas' Student View: may try everything, is never graded."""
+
+    @property
+    def role(self) -> CourseRole:
+        return role_in_course(self.roles)
+
+    @property
+    def is_administrator(self) -> bool:
+        return is_administrator(self.roles)
+
+    @property
+    def credential_key(self) -> str | None:
+        """The micro-credential that the link was made for: from the custom parameter, else from its own
+        address, since Canvas does not always keep custom parameters."""
+        return self._ours("credential")
+
+    @property
+    def stack_key(self) -> str | None:
+        return self._ours("stack")
+
+    def _ours(self, name: str) -> str | None:
+        if said := self.custom.get(name):
+            return said
+        return next(iter(parse_qs(urlsplit(self.target_link_uri).query).get(name, [])), None)
+
+    def to_map(self) -> dict[str, Any]:
+        """For ``launch.claims``: everything but names and e-mail, which belong to the account alone."""
+        nameless = replace(self, name=None, given_name=None, family_name=None, email=None)
+        return {key: _plain(value) for key, value in asdict(nameless).items() if value is not None}
+
+    @classmethod
+    def from_map(cls, stored: Mapping[str, Any]) -> "LaunchMessage":
+        """The inverse of to_map."""
+        values = dict(stored)
+        values["roles"] = frozenset(values["roles"])
+        if course := values.get("course"):
+            values["course"] = CourseClaim(**{**course, "type": tuple(course["type"])})
+        if link := values.get("resource_link"):
+            values["resource_link"] = ResourceLinkClaim(**link)
+        if ags := values.get("ags"):
+            values["ags"] = GradesClaim(**{**ags, "scopes": frozenset(ags["scopes"])})
+        if settings := values.get("deep_linking"):
+            accepted = frozenset(settings["accept_types"])
+            targets = tuple(settings["targets"])
+            values["deep_linking"] = DeepLinkingSettings(
+                **{**settings, "accept_types": accepted, "targets": targets}
+            )
+        return cls(**values)
+
+
+def from_claims(claims: Mapping[str, Any], *, client_id: str) -> LaunchMessage:
+    """Translate the claims of an id_token whose signature, audience and times were checked.
+
+    ``client_id`` is the one of our registration: ``aud`` may be a list.
+
+    :raises LaunchMalformed: naming the claim that is missing or wrong.
+    :raises LaunchAnonymous: there is no ``sub``, which LTI allows and an assessment cannot do without.
+    """
+    if claims.get(_LTI + "version") != "1.3.0":
+        raise LaunchMalformed("version")
+    message_type = _MESSAGE_TYPES.get(_text(claims.get(_LTI + "message_type")) or "")
+    if message_type is None:
+        raise LaunchMalformed("message_type")
+    deployment_id = _identifier(claims.get(_LTI + "deployment_id"), "deployment_id")
+    target_link_uri = _text(claims.get(_LTI + "target_link_uri"))
+    if target_link_uri is None:
+        raise LaunchMalformed("target_link_uri")
+    roles = claims.get(_LTI + "roles")
+    if not isinstance(roles, list):
+        raise LaunchMalformed("roles")
+    held = frozenset(role for role in roles if isinstance(role, str))
+    course = _course(claims.get(_LTI + "context"))
+    link = _resource_link(claims.get(_LTI + "resource_link"))
+    if message_type == RESOURCE_LINK and link is None:
+        raise LaunchMalformed("resource_link.id")
+    if link is not None and course is not None and link.id == course.id:
+        link = None
+    settings = _deep_linking(claims.get(_DEEP_LINKING)) if message_type == DEEP_LINKING else None
+    if claims.get("sub") in (None, ""):
+        raise LaunchAnonymous
+    presentation = _map(claims.get(_LTI + "launch_presentation"))
+    lis = _map(claims.get(_LTI + "lis"))
+    custom = _custom(claims.get(_LTI + "custom"))
+    return LaunchMessage(
+        message_type=message_type,
+        issuer=str(claims["iss"]),
+        client_id=client_id,
+        deployment_id=deployment_id,
+        subject=_identifier(claims.get("sub"), "sub"),
+        name=_known(claims.get("name")),
+        given_name=_known(claims.get("given_name")),
+        family_name=_known(claims.get("family_name")),
+        email=_known(claims.get("email")),
+        roles=held,
+        course=course,
+        resource_link=link,
+        custom=custom,
+        ags=_grades(claims.get(_AGS)),
+        nrps=_address(_map(claims.get(_NRPS)).get("context_memberships_url")),
+        deep_linking=settings,
+        return_url=_address(presentation.get("return_url")),
+        locale=_known(presentation.get("locale")) or _known(claims.get("locale")),
+        target_link_uri=target_link_uri,
+        person_sis=_known(lis.get("person_sourcedid")) or custom.get("person_sis") or None,
+        section_sis=_known(lis.get("course_section_sourcedid"))
+        or _known(lis.get("course_offering_sourcedid"))
+        or custom.get("section_sis")
+        or None,
+        term_name=custom.get("term_name") or None,
+        term_start=custom.get("term_start") or None,
+        term_end=custom.get("term_end") or None,
+        term_sis=custom.get("term_sis") or None,
+        is_test_user=TEST_USER in held,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Sets become sorted lists, so that the same launch is stored the same way."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items() if inner is not None}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _map(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str | None:
+    """Text without NUL, which PostgreSQL does not store."""
+    return value.replace("\0", "") or None if isinstance(value, str) else None
+
+
+def _known(value: Any) -> str | None:
+    """Text that says something: neither empty nor a variable that the platform could not fill in."""
+    text = _text(value)
+    return None if text is None or _UNSUBSTITUTED.fullmatch(text) else text
+
+
+def _address(value: Any) -> str | None:
+    text = _text(value)
+    return text if origin_of(text) else None
+
+
+def _identifier(value: Any, claim: str) -> str:
+    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+        raise LaunchMalformed(claim)
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """A list of texts; Canvas writes some of them as one text with commas."""
+    if isinstance(value, str):
+        return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
+    return tuple(part for part in value if isinstance(part, str)) if isinstance(value, list) else ()
+
+
+def _course(value: Any) -> CourseClaim | None:
+    context = _map(value)
+    course_id = _text(context.get("id"))
+    if course_id is None:
+        return None
+    return CourseClaim(
+        id=course_id,
+        label=_known(context.get("label")),
+        title=_known(context.get("title")),
+        type=_texts(context.get("type")),
+    )
+
+
+def _resource_link(value: Any) -> ResourceLinkClaim | None:
+    link = _map(value)
+    link_id = _text(link.get("id"))
+    return None if link_id is None else ResourceLinkClaim(id=link_id, title=_known(link.get("title")))
+
+
+def _custom(value: Any) -> dict[str, str]:
+    """Texts only. An empty one is known to be empty; a literal ``$Variable`` is absent."""
+    texts: dict[str, str] = {}
+    for key, given in _map(value).items():
+        if isinstance(given, bool):
+            texts[key] = "true" if given else "false"
+        elif isinstance(given, str | int | float) and not _UNSUBSTITUTED.fullmatch(str(given)):
+            texts[key] = str(given)
+    return texts
+
+
+def _grades(value: Any) -> GradesClaim | None:
+    if not isinstance(value, dict):
+        return None
+    return GradesClaim(
+        scopes=frozenset(_texts(value.get("scope"))),
+        lineitems=_address(value.get("lineitems")),
+        lineitem=_address(value.get("lineitem")),
+    )
+
+
+def _deep_linking(value: Any) -> DeepLinkingSettings:
+    settings = _map(value)
+    if not settings:
+        raise LaunchMalformed("deep_linking_settings")
+    return_url = _address(settings.get("deep_link_return_url"))
+    if return_url is None:
+        raise LaunchMalformed("deep_link_return_url")
+    wants_column = settings.get("accept_lineitem")
+    return DeepLinkingSettings(
+        return_url=return_url,
+        data=settings.get("data"),
+        accept_types=frozenset(_texts(settings.get("accept_types"))),
+        accept_multiple=settings.get("accept_multiple") is True,
+        accept_lineitem=wants_column if isinstance(wants_column, bool) else None,
+        targets=_texts(settings.get("accept_presentation_document_targets")),
+        title=_known(settings.get("title")),
+        text=_known(settings.get("text")),
+    )

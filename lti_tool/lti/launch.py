@@ -1,0 +1,430 @@
+"""LTI 1.3 launch, step 3 of 3: the platform posts an id_token to us.
+
+Step 1, third-party login, and step 2, our redirect to the platform, are in ``login.py``; they stored the
+``state`` and ``nonce`` that must come back here, once and in the same browser.
+
+It stands on pylti1p3's extension points, and replaces the steps in which that library is too trusting for us:
+it only looks nonces up instead of using them up, requires neither ``exp`` nor ``iat``, takes the first
+audience of several, parses keys for each launch and never refetches them.
+Spec: https://www.imsglobal.org/spec/security/v1p0/#step-3-authentication-response
+"""
+
+import base64
+import binascii
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, NoReturn, Self, TypeGuard
+
+import jwt
+from pylti1p3.cookie import CookieService
+from pylti1p3.deployment import Deployment as LibraryDeployment
+from pylti1p3.message_launch import MessageLaunch
+from pylti1p3.registration import Registration as LibraryRegistration
+from pylti1p3.request import Request
+from pylti1p3.session import SessionService
+from pylti1p3.tool_config.abstract import ToolConfAbstract
+from sqlalchemy import Row, select, update
+
+from lti_tool import settings
+from lti_tool.database import db
+from lti_tool.errors import (
+    CookieBlocked,
+    DeploymentUnknown,
+    LaunchExpired,
+    LaunchForged,
+    LaunchMalformed,
+    LaunchUsed,
+    PlatformSaidNo,
+    PlatformUnknown,
+)
+from lti_tool.lti import claims, platform_keys, registrations
+from lti_tool.lti.addresses import is_ours, origin_of
+from lti_tool.lti.models import Deployment, Launch, LoginState, Registration
+from lti_tool.lti.sessions import browser_hash, new_launch_id
+
+LEEWAY = timedelta(seconds=60)
+OLDEST = timedelta(minutes=10)
+"""Canvas dates a message when the login starts, so one that is five minutes old is usual."""
+
+_RS256 = jwt.get_algorithm_by_name("RS256")
+_ERRORS = {
+    "login_required": "You are not signed in to the LMS any more. Sign in there and open the activity again.",
+    "launch_no_longer_valid": "The link took too long. Open the activity again from your course.",
+    "unauthorized_client": "The LMS does not allow this tool here. An administrator can allow it.",
+    "access_denied": "The LMS does not allow this tool here. An administrator can allow it.",
+}
+_CODE = re.compile(r"[a-z_]{1,40}")
+_STATE = re.compile(r"[\w-]{1,64}", re.ASCII)
+
+
+def receive(
+    form: Mapping[str, str], *, browser: str | None, now: datetime
+) -> tuple[Launch, claims.LaunchMessage]:
+    """Check the message that a platform posted, use up its login, and open a visit.
+
+    Lets go of the database connection before waiting for a platform's keys, so call it first in a
+    transaction. The visit is flushed, not committed; account, course and placement are still to be filled in.
+
+    :param browser: the value of our cookie as it came back, None if it did not.
+    :raises Refused: PlatformSaidNo, CookieBlocked, LaunchForged, LaunchUsed, LaunchExpired, LaunchMalformed,
+        LaunchAnonymous, PlatformUnknown, DeploymentUnknown or PlatformSilent; none of them uses the login up
+        for good if the caller rolls back, as it should.
+    """
+    if "error" in form:
+        raise PlatformSaidNo(_reason(form["error"]))
+    if browser is None:
+        raise CookieBlocked
+    arriving = _Arriving(_Posted(form), _ManyClients(), _Logins(browser_hash(browser), now), now)
+    arriving.validate()
+    return arriving.visit, arriving.message
+
+
+def _reason(code: str) -> str:
+    """The description that comes with an error is left out: anybody could have written it."""
+    if code in _ERRORS:
+        return _ERRORS[code]
+    return f"The LMS answered: {code}." if _CODE.fullmatch(code) else ""
+
+
+class _Posted(Request):
+    """The form as plain values; pylti1p3 reads every framework through such an adapter."""
+
+    def __init__(self, form: Mapping[str, str]) -> None:
+        self._form = form
+
+    def get_param(self, key: str) -> str:
+        return self._form.get(key, "")
+
+    def is_secure(self) -> bool:
+        return True
+
+
+class _NoCookies(CookieService):
+    """The one cookie that counts was read by the caller and is compared with the login's."""
+
+    def get_cookie(self, name: str) -> str | None:  # noqa: ARG002 - the library's signature
+        return None
+
+    def set_cookie(self, name: str, value: str | int, exp: int | None = 3600) -> None:
+        """Launches set none."""
+
+
+class _ManyClients(ToolConfAbstract[_Posted]):
+    """The registration tables as pylti1p3 asks for them: an issuer may always have many clients."""
+
+    def check_iss_has_one_client(self, iss: str) -> bool:  # noqa: ARG002 - the library's signature
+        return False
+
+    def check_iss_has_many_clients(self, iss: str) -> bool:  # noqa: ARG002 - the library's signature
+        return True
+
+    def find_registration_by_issuer(self, iss: str, *args: Any, **kwargs: Any) -> LibraryRegistration:  # noqa: ARG002 - the library's signature
+        return _for_library(registrations.find(iss, None))
+
+    def find_registration_by_params(
+        self,
+        iss: str,
+        client_id: str,
+        *args: Any,  # noqa: ARG002 - the library's signature
+        **kwargs: Any,  # noqa: ARG002 - the library's signature
+    ) -> LibraryRegistration:
+        return _for_library(registrations.find(iss, client_id))
+
+    def find_deployment(self, iss: str, deployment_id: str) -> LibraryDeployment | None:
+        return _known_deployment(registrations.find(iss, None), deployment_id)
+
+    def find_deployment_by_params(
+        self,
+        iss: str,
+        deployment_id: str,
+        client_id: str,
+        *args: Any,  # noqa: ARG002 - the library's signature
+        **kwargs: Any,  # noqa: ARG002 - the library's signature
+    ) -> LibraryDeployment | None:
+        return _known_deployment(registrations.find(iss, client_id), deployment_id)
+
+
+def _for_library(registration: Registration) -> LibraryRegistration:
+    return (
+        LibraryRegistration()
+        .set_issuer(registration.issuer)
+        .set_client_id(registration.client_id)
+        .set_key_set_url(registration.jwks_url)
+        .set_auth_login_url(registration.auth_url)
+        .set_auth_token_url(registration.token_url)
+    )
+
+
+def _known_deployment(registration: Registration, deployment_id: str) -> LibraryDeployment | None:
+    if registrations.find_deployment(registration.id, deployment_id) is None:
+        return None
+    return LibraryDeployment().set_deployment_id(deployment_id)
+
+
+class _Logins(SessionService):
+    """The logins on their way, in the database, where every process sees them."""
+
+    def __init__(self, browser: str, now: datetime) -> None:
+        self.browser = browser
+        self.now = now
+        self.registration_id = 0
+        self.used = False
+        self._state = ""
+
+    def find(self, state: str) -> None:
+        """Find the login that a message answers, without using it up.
+
+        :raises LaunchForged: there is none, or it was begun in another browser.
+        """
+        login = self._row(state) if _STATE.fullmatch(state) else None
+        if login is None or login.browser != self.browser:
+            raise LaunchForged("The message does not answer a login of this browser.")
+        self._state = state
+        self.registration_id = login.registration_id
+        self.used = login.used_at is not None
+
+    def check_nonce(self, nonce: str) -> bool:
+        """Use the login up, if the nonce is the one it gave out. Of two that try at once, one succeeds.
+
+        :raises LaunchUsed: it was used before.
+        :raises LaunchExpired: its ten minutes are over.
+        """
+        taken = db.session.scalar(
+            update(LoginState)
+            .where(
+                LoginState.state == self._state,
+                LoginState.nonce == nonce,
+                LoginState.registration_id == self.registration_id,
+                LoginState.browser == self.browser,
+                LoginState.expires_at > self.now,
+                LoginState.used_at.is_(None),
+            )
+            .values(used_at=self.now)
+            .returning(LoginState.state)
+            .execution_options(synchronize_session=False)
+        )
+        if taken is not None:
+            return True
+        login = self._row(self._state)
+        if login is None or login.expires_at <= self.now:
+            raise LaunchExpired
+        if login.nonce == nonce:
+            raise LaunchUsed
+        return False
+
+    def _row(self, state: str) -> Row[int, str, str, datetime, datetime | None] | None:
+        return db.session.execute(
+            select(
+                LoginState.registration_id,
+                LoginState.browser,
+                LoginState.nonce,
+                LoginState.expires_at,
+                LoginState.used_at,
+            ).where(LoginState.state == state)
+        ).one_or_none()
+
+
+class _NoTraffic:
+    """Stands where pylti1p3 would make an HTTP session of its own; ours is in http.py, with timeouts."""
+
+
+class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
+    """One posted message on its way through the checks; afterwards ``visit`` and ``message`` are set."""
+
+    visit: Launch
+    message: claims.LaunchMessage
+
+    def __init__(self, posted: _Posted, config: _ManyClients, logins: _Logins, now: datetime) -> None:
+        no_traffic: Any = _NoTraffic()
+        super().__init__(
+            posted,
+            config,
+            session_service=logins,
+            cookie_service=_NoCookies(),
+            requests_session=no_traffic,
+        )
+        self._now = now
+        self._claims: dict[str, Any] = {}
+        self._row: Registration
+        self._deployment: Deployment
+
+    def validate(self) -> Self:
+        """The signature first: until it holds nothing is used up and nothing is believed."""
+        self._validated = True
+        try:
+            self.validate_jwt_format()
+            self.validate_state()
+            self.validate_registration()
+            self.validate_jwt_signature()
+            self.validate_times()
+            self.validate_nonce()
+            self.validate_message()
+            self.validate_deployment()
+            self.save_launch_data()
+        except Exception:
+            self._validated = False
+            raise
+        return self
+
+    def _get_request_param(self, key: str) -> str:
+        return self._request.get_param(key)
+
+    def validate_jwt_format(self) -> Self:
+        """Take the message apart, once. Nothing in it is believed yet; ``jwk``, ``jku`` and ``x5u`` never
+        are."""
+        parts = self._get_request_param("id_token").split(".")
+        if len(parts) != 3:
+            _forged()
+        header, self._claims = _json(parts[0]), _json(parts[1])
+        if header.get("alg") != "RS256" or "crit" in header:
+            raise LaunchForged("The message is not signed the way LTI requires.")
+        if not isinstance(header.get("kid"), str) or not header["kid"]:
+            raise LaunchForged("The message does not say which key signed it.")
+        body: Any = self._claims
+        self._jwt = {"header": {"alg": "RS256", "kid": header["kid"]}, "body": body}
+        return self
+
+    def validate_state(self) -> Self:
+        self._session_service.find(self._get_request_param("state"))
+        return self
+
+    def validate_registration(self) -> Self:
+        """The registration by issuer and each audience, which must be the one that the login was sent to."""
+        issuer, audience = self._claims.get("iss"), self._claims.get("aud")
+        audiences: list[Any] = audience if isinstance(audience, list) else [audience]
+        if not _is_name(issuer):
+            raise LaunchMalformed("iss")
+        if not audiences or not all(_is_name(one) for one in audiences):
+            raise LaunchMalformed("aud")
+        found = registrations.for_audience(issuer, audiences)
+        if not found:
+            raise PlatformUnknown(issuer)
+        for registration in found:
+            if registration.id == self._session_service.registration_id:
+                self._row = registration
+                self._registration = _for_library(registration)
+                break
+        else:
+            raise LaunchForged("The message answers a login at another platform.")
+        if len(audiences) > 1 and self._claims.get("azp") != self._row.client_id:
+            raise LaunchForged("The message is meant for another tool.")
+        return self
+
+    def validate_jwt_signature(self) -> Self:
+        token = self._get_request_param("id_token")
+        signed, _, signature = token.rpartition(".")
+        keys = platform_keys.keys_for(
+            self._row.jwks_url,
+            self._jwt["header"]["kid"],
+            now=self._now,
+            timeout=settings.current().platform_timeout,
+            before_waiting=db.session.commit,
+        )
+        data, mark = signed.encode("ascii"), _bytes(signature)
+        if not any(_RS256.verify(data, key, mark) for key in keys):
+            raise LaunchForged("The signature does not fit the message.")
+        if self._session_service.used:
+            raise LaunchUsed
+        return self
+
+    def validate_times(self) -> Self:
+        issued, ends = _moment(self._claims, "iat"), _moment(self._claims, "exp")
+        now = self._now.timestamp()
+        if issued > now + LEEWAY.total_seconds():
+            raise LaunchMalformed("iat")
+        if ends <= now - LEEWAY.total_seconds() or issued < now - (OLDEST + LEEWAY).total_seconds():
+            raise LaunchExpired
+        return self
+
+    def validate_nonce(self) -> Self:
+        nonce = self._claims.get("nonce")
+        if not isinstance(nonce, str) or not nonce:
+            raise LaunchMalformed("nonce")
+        if not self._session_service.check_nonce(nonce):
+            raise LaunchForged("The message belongs to another login.")
+        return self
+
+    def validate_message(self) -> Self:
+        self.message = claims.from_claims(self._claims, client_id=self._row.client_id)
+        if not is_ours(self.message.target_link_uri, settings.current().public_url):
+            raise LaunchMalformed("target_link_uri")
+        return self
+
+    def validate_deployment(self) -> Self:
+        deployment = registrations.find_deployment(self._row.id, self.message.deployment_id)
+        if deployment is None:
+            raise DeploymentUnknown(self.message.deployment_id)
+        self._deployment = deployment
+        return self
+
+    def save_launch_data(self) -> Self:
+        self._launch_id = new_launch_id()
+        self.visit = Launch(
+            id=self._launch_id,
+            browser=self._session_service.browser,
+            deployment=self._deployment,
+            message_type=self.message.message_type,
+            subject=self.message.subject,
+            claims=self.message.to_map(),
+            role=str(self.message.role),
+            administrator=self.message.is_administrator,
+            frame_ancestors=_framers(self.message, self._row),
+            created_at=self._now,
+            expires_at=self._now + timedelta(hours=settings.current().launch_hours),
+        )
+        db.session.add(self.visit)
+        db.session.flush()
+        return self
+
+
+def _framers(message: claims.LaunchMessage, registration: Registration) -> list[str]:
+    """Origins that may show this visit in a frame. The issuer is not enough: hosted Canvas frames us from the
+    school's own address, logs in at another and names a third one as issuer."""
+    ags, picking = message.ags, message.deep_linking
+    addresses = (
+        message.return_url,
+        registration.auth_url,
+        message.issuer,
+        ags.lineitems if ags else None,
+        ags.lineitem if ags else None,
+        message.nrps,
+        picking.return_url if picking else None,
+    )
+    return list(dict.fromkeys(origin for address in addresses if (origin := origin_of(address))))
+
+
+def _forged() -> NoReturn:
+    raise LaunchForged("The message is not a signed LTI message.")
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    """Text that can be looked up; a database knows no NUL."""
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
+def _bytes(segment: str) -> bytes:
+    try:
+        return base64.b64decode(
+            segment.encode("ascii") + b"=" * (-len(segment) % 4), altchars=b"-_", validate=True
+        )
+    except (UnicodeEncodeError, binascii.Error):
+        _forged()
+
+
+def _json(segment: str) -> dict[str, Any]:
+    try:
+        value = json.loads(_bytes(segment))
+    except (ValueError, RecursionError):
+        _forged()
+    return value if isinstance(value, dict) else _forged()
+
+
+def _moment(body: Mapping[str, Any], claim: str) -> float:
+    """Seconds since 1970. JSON in Python may hold NaN, which no comparison would catch."""
+    value = body.get(claim)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise LaunchMalformed(claim)
+    return value
