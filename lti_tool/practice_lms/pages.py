@@ -1,0 +1,294 @@
+"""The pages of the LMS: who one is, the course, its people, the gradebook, the administrator's desk."""
+
+from sqlite3 import Connection, Row
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, flash, jsonify, redirect, render_template, request, session
+from werkzeug.wrappers import Response as AnyResponse
+
+from lti_tool.practice_lms import store
+from lti_tool.practice_lms.launches import may_open, signed_in
+from lti_tool.practice_lms.platform import COURSE_TITLE, SCHOOL, Lms, current
+from lti_tool.practice_lms.services import only_local
+
+ROLE_NAMES = {"instructor": "Instructor", "learner": "Learner", "administrator": "Administrator"}
+COURSE_STATES = {"published": "Published", "unpublished": "Unpublished", "concluded": "Concluded"}
+
+
+def register(app: Flask, lms: Lms) -> None:
+    app.add_url_rule("/", view_func=choose_person)
+    app.add_url_rule("/person", view_func=become, methods=["POST"])
+    app.add_url_rule("/course", view_func=course)
+    app.add_url_rule("/course/state", view_func=set_course_state, methods=["POST"])
+    app.add_url_rule("/course/add", view_func=add_activity)
+    app.add_url_rule("/activity/<int:activity_id>", view_func=activity)
+    app.add_url_rule("/activity/<int:activity_id>/publish", view_func=publish, methods=["POST"])
+    app.add_url_rule("/activity/<int:activity_id>/attempts", view_func=limit_attempts, methods=["POST"])
+    app.add_url_rule("/activity/<int:activity_id>/delete", view_func=delete, methods=["POST"])
+    app.add_url_rule("/people", view_func=people)
+    app.add_url_rule("/people/<int:person_id>/enrolment", view_func=enrol, methods=["POST"])
+    app.add_url_rule("/gradebook", view_func=gradebook)
+    app.add_url_rule("/gradebook.json", view_func=gradebook_json)
+    app.add_url_rule("/gradebook/<int:item_id>/<int:person_id>", view_func=grade_form)
+    app.add_url_rule("/gradebook/<int:item_id>/<int:person_id>", view_func=set_grade, methods=["POST"])
+    app.add_url_rule("/administration", view_func=administration)
+    app.add_url_rule("/administration/open", view_func=open_administration)
+    for status in (403, 404):
+        app.register_error_handler(status, _refused)
+    app.after_request(_protect)
+    app.context_processor(
+        lambda: {"lms": lms, "school": SCHOOL, "course_title": COURSE_TITLE, "tool": lms.config.tool_name}
+    )
+
+
+def _protect(answer: Response) -> Response:
+    tool = _origin(current().config.tool_launch_url)
+    answer.headers.setdefault(
+        "Content-Security-Policy",
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; frame-src 'self' {tool};"
+        " frame-ancestors 'self'; base-uri 'none'",
+    )
+    answer.headers.setdefault("X-Content-Type-Options", "nosniff")
+    return answer
+
+
+def _origin(address: str) -> str:
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _refused(error: Exception) -> tuple[str, int]:
+    status = getattr(error, "code", 404)
+    problem = {
+        403: "The person you have chosen may not do this, or nobody is chosen yet.",
+        404: "There is no such page, or the person you have chosen cannot see it.",
+    }[status]
+    return render_template("problem.html", problem=problem, frame=request.path.startswith("/frame/")), status
+
+
+def _person(db: Connection, *roles: str) -> Row:
+    """The chosen person, if in one of these roles."""
+    chosen = signed_in(db)
+    if chosen is None or (roles and chosen["role"] not in roles):
+        abort(403)
+    return chosen
+
+
+def _page(template: str, person: Row | None, **values: Any) -> str:
+    return render_template(template, person=person, role_names=ROLE_NAMES, **values)
+
+
+def _go(path: str) -> AnyResponse:
+    return redirect(path, code=303)
+
+
+# --- who one is
+
+
+def choose_person() -> str:
+    with current().store.transaction() as db:
+        return _page("choose.html", signed_in(db), people=store.people(db))
+
+
+def become() -> AnyResponse:
+    with current().store.transaction() as db:
+        person = store.person(db, request.form.get("person", type=int))
+    if person is None:
+        abort(404)
+    session["person"] = person["id"]
+    return _go("/administration" if person["role"] == "administrator" else "/course")
+
+
+# --- the course
+
+
+def course() -> str:
+    lms = current()
+    with lms.store.transaction() as db:
+        person = _person(db)
+        shown = [activity for activity in store.activities(db) if may_open(person, activity)]
+        return _page(
+            "course.html",
+            person,
+            activities=shown,
+            state=lms.course_state(db),
+            states=COURSE_STATES,
+            enrolled=bool(person["enrolled"]) or person["role"] == "administrator",
+        )
+
+
+def set_course_state() -> AnyResponse:
+    state = request.form.get("state", "")
+    if state not in COURSE_STATES:
+        abort(404)
+    with current().store.transaction() as db:
+        _person(db, "instructor")
+        store.set_setting(db, "course_state", state)
+    flash(f"The course is now {COURSE_STATES[state].lower()}.")
+    return _go("/course")
+
+
+def _frame_page(person: Row, title: str, source: str) -> str:
+    origin = _origin(current().config.tool_launch_url)
+    return _page("frame.html", person, title=title, source=source, tool_origin=origin)
+
+
+def activity(activity_id: int) -> str:
+    with current().store.transaction() as db:
+        person, found = _person(db), store.activity(db, activity_id)
+        if found is None or not may_open(person, found):
+            abort(404)
+        return _frame_page(person, found["title"], f"/frame/activity/{activity_id}")
+
+
+def add_activity() -> str:
+    with current().store.transaction() as db:
+        person = _person(db, "instructor")
+        return _frame_page(person, f"Add from {current().config.tool_name}", "/frame/add")
+
+
+def _own_activity(db: Connection, activity_id: int) -> Row:
+    _person(db, "instructor")
+    found = store.activity(db, activity_id)
+    if found is None or found["kind"] != "activity":
+        abort(404)
+    return found
+
+
+def publish(activity_id: int) -> AnyResponse:
+    published = request.form.get("published") == "1"
+    with current().store.transaction() as db:
+        found = _own_activity(db, activity_id)
+        db.execute("UPDATE activity SET published = ? WHERE id = ?", (int(published), activity_id))
+    flash(f"{found['title']} is {'published: learners see it now' if published else 'hidden from learners'}.")
+    return _go("/course")
+
+
+def limit_attempts(activity_id: int) -> AnyResponse:
+    attempts = request.form.get("attempts", type=int)
+    with current().store.transaction() as db:
+        found = _own_activity(db, activity_id)
+        db.execute("UPDATE activity SET allowed_attempts = ? WHERE id = ?", (attempts, activity_id))
+    flash(f"{found['title']}: {attempts or 'any number of'} attempts allowed.")
+    return _go("/course")
+
+
+def delete(activity_id: int) -> AnyResponse:
+    with current().store.transaction() as db:
+        found = _own_activity(db, activity_id)
+        store.delete_activity(db, activity_id)
+    flash(f"{found['title']} and its gradebook column were deleted.")
+    return _go("/course")
+
+
+# --- people
+
+
+def people() -> str:
+    with current().store.transaction() as db:
+        return _page("people.html", _person(db, "instructor", "administrator"), people=store.people(db))
+
+
+def enrol(person_id: int) -> AnyResponse:
+    enrolled = request.form.get("enrolled") == "1"
+    with current().store.transaction() as db:
+        _person(db, "instructor")
+        learner = store.person(db, person_id)
+        if learner is None or learner["role"] != "learner":
+            abort(404)
+        db.execute("UPDATE person SET enrolled = ? WHERE id = ?", (int(enrolled), person_id))
+    flash(f"{learner['given']} {learner['family']} {'is back in' if enrolled else 'has left'} the course.")
+    return _go("/people")
+
+
+# --- grades
+
+
+def _columns(db: Connection) -> list[Row]:
+    """Line items that have a gradebook column: in Canvas, only an activity's first."""
+    canvas = current().config.behaviour == "canvas"
+    return [item for item in store.line_items(db) if item["is_main"] or not canvas]
+
+
+def gradebook() -> str:
+    with current().store.transaction() as db:
+        person = _person(db)
+        items, cells = (
+            _columns(db),
+            {(cell["line_item_id"], cell["person_id"]): cell for cell in store.grades(db)},
+        )
+        if person["role"] == "learner":
+            shown = [item for item in items if item["published"] or item["activity_id"] is None]
+            return _page("my_grades.html", person, items=shown, cells=cells)
+        return _page("gradebook.html", person, items=items, cells=cells, learners=store.learners(db))
+
+
+def gradebook_json() -> Response:
+    with current().store.transaction() as db:
+        if not only_local():
+            _person(db, "instructor", "administrator")
+        items = {item["id"]: item for item in _columns(db)}
+        names = {person["id"]: person for person in store.people(db)}
+        cells = [cell for cell in store.grades(db) if cell["line_item_id"] in items]
+    return jsonify(
+        [
+            {
+                "activity": items[cell["line_item_id"]]["label"],
+                "line_item": cell["line_item_id"],
+                "learner": f"{names[cell['person_id']]['given']} {names[cell['person_id']]['family']}",
+                "user_id": names[cell["person_id"]]["sub"],
+                "score": cell["score"],
+                "maximum": items[cell["line_item_id"]]["maximum"],
+                "comment": cell["comments"][-1] if cell["comments"] else None,
+                "comments": cell["comments"],
+                "attempt": cell["attempt"],
+                "submitted_at": cell["submitted_at"],
+                "timestamp": cell["sent_at"],
+                "overridden": bool(cell["overridden"]),
+            }
+            for cell in cells
+        ]
+    )
+
+
+def _cell(db: Connection, item_id: int, person_id: int) -> tuple[Row, Row, dict[str, Any]]:
+    _person(db, "instructor")
+    item, learner = store.line_item(db, item_id), store.person(db, person_id)
+    if item is None or learner is None or learner["role"] != "learner":
+        abort(404)
+    return item, learner, store.grade(db, item_id, person_id)
+
+
+def grade_form(item_id: int, person_id: int) -> str:
+    with current().store.transaction() as db:
+        item, learner, cell = _cell(db, item_id, person_id)
+        return _page("grade.html", signed_in(db), item=item, learner=learner, cell=cell)
+
+
+def set_grade(item_id: int, person_id: int) -> AnyResponse:
+    text = request.form.get("score", "").strip().replace(",", ".")
+    try:
+        score = float(text) if text else None
+    except ValueError:
+        flash(f"“{text}” is not a number. Nothing was changed.")
+        return _go(request.path)
+    with current().store.transaction() as db:
+        item, learner, cell = _cell(db, item_id, person_id)
+        current().behaviour.override(db, cell, score, request.form.get("comment", "").strip())
+    flash(f"The grade of {learner['given']} {learner['family']} for {item['label']} was set by hand.")
+    return _go("/gradebook")
+
+
+# --- the administrator
+
+
+def administration() -> str:
+    with current().store.transaction() as db:
+        return _page("administration.html", _person(db, "administrator"), registration=current().registration)
+
+
+def open_administration() -> str:
+    with current().store.transaction() as db:
+        person = _person(db, "administrator")
+        return _frame_page(person, f"{current().config.tool_name} (administration)", "/frame/administration")

@@ -1,0 +1,1 @@
+"""The practice LMS, sent what Canvas and Moodle would refuse or damage."""
