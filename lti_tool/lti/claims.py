@@ -159,10 +159,13 @@ class LaunchMessage:
         return cls(**values)
 
 
-def from_claims(claims: Mapping[str, Any], *, client_id: str) -> LaunchMessage:
+def from_claims(
+    claims: Mapping[str, Any], *, client_id: str, course_as_link: bool = False
+) -> LaunchMessage:
     """Translate the claims of an id_token whose signature, audience and times were checked.
 
-    ``client_id`` is the one of our registration: ``aud`` may be a list.
+    ``client_id`` is the one of our registration: ``aud`` may be a list. ``course_as_link``: the platform sends
+    the course itself as the link where there is none (``Generic.sends_course_as_link``).
 
     :raises LaunchMalformed: naming the claim that is missing or wrong.
     :raises LaunchAnonymous: there is no ``sub``, which LTI allows and an assessment cannot do without.
@@ -184,7 +187,7 @@ def from_claims(claims: Mapping[str, Any], *, client_id: str) -> LaunchMessage:
     link = _resource_link(claims.get(_LTI + "resource_link"))
     if message_type == RESOURCE_LINK and link is None:
         raise LaunchMalformed("resource_link.id")
-    if link is not None and course is not None and link.id == course.id:
+    if course_as_link and link is not None and course is not None and link.id == course.id:
         link = None
     settings = _deep_linking(claims.get(_DEEP_LINKING)) if message_type == DEEP_LINKING else None
     if claims.get("sub") in (None, ""):

@@ -40,7 +40,7 @@ from lti_tool.errors import (
     PlatformSaidNo,
     PlatformUnknown,
 )
-from lti_tool.lti import claims, platform_keys, registrations
+from lti_tool.lti import claims, platform_keys, platforms, registrations
 from lti_tool.lti.addresses import is_ours, origin_of
 from lti_tool.lti.models import Deployment, Launch, LoginState, Registration
 from lti_tool.lti.sessions import browser_hash, new_launch_id
@@ -348,7 +348,11 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
         return self
 
     def validate_message(self) -> Self:
-        self.message = claims.from_claims(self._claims, client_id=self._row.client_id)
+        self.message = claims.from_claims(
+            self._claims,
+            client_id=self._row.client_id,
+            course_as_link=platforms.behaviour(self._row.platform.product).sends_course_as_link,
+        )
         if not is_ours(self.message.target_link_uri, settings.current().public_url):
             raise LaunchMalformed("target_link_uri")
         return self

@@ -11,6 +11,8 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from sqlalchemy import func, select
 
 from lti_tool import errors
@@ -249,6 +251,24 @@ def test_a_key_that_the_message_brings_along_is_not_believed(
     assert platform.asked_at("/evil") == []
 
 
+def segment(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize("alg", ["none", "HS256", "PS256", None])
+def test_a_good_signature_under_another_name_is_refused(
+    door: Door, learner_claims: Claims, key: Key, alg: str | None
+) -> None:
+    begun = door.login()
+    header = json.dumps({"alg": alg, "kid": key.kid}).encode()
+    body = json.dumps(fresh(learner_claims, nonce=begun.nonce, now=NOW)).encode()
+    signed = f"{segment(header)}.{segment(body)}"
+    mark = key.private.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+
+    with pytest.raises(errors.LaunchForged):
+        door.post_token(f"{signed}.{segment(mark)}", begun)
+
+
 def test_unsigned_and_symmetrically_signed_messages_are_refused(
     door: Door, learner_claims: Claims, key: Key
 ) -> None:
@@ -262,10 +282,6 @@ def test_unsigned_and_symmetrically_signed_messages_are_refused(
     ):
         with pytest.raises(errors.LaunchForged):
             door.post_token(token, begun)
-
-
-def segment(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
 HEADER = segment(json.dumps({"alg": "RS256", "kid": "0eabbc8bc3d143a7780c"}).encode())

@@ -94,7 +94,18 @@ def test_the_term_and_the_sis_ids_come_from_wherever_the_platform_has_them() -> 
 def test_a_link_that_canvas_cannot_tell_from_the_course_is_no_link() -> None:
     same_id = {"id": CANVAS[LTI + "context"]["id"], "title": "Assistive Technology"}
 
-    assert understood(**{LTI + "resource_link": same_id}).resource_link is None
+    claims = CANVAS | {LTI + "resource_link": same_id}
+
+    assert from_claims(claims, client_id="10000000000042", course_as_link=True).resource_link is None
+
+
+def test_elsewhere_a_link_may_have_the_number_of_its_course() -> None:
+    numbered = {LTI + "context": {"id": "2"}, LTI + "resource_link": {"id": "2", "title": "UDL"}}
+
+    link = understood(**numbered).resource_link
+
+    assert link is not None
+    assert link.id == "2"
 
 
 def test_the_micro_credential_is_found_in_the_address_when_canvas_loses_the_parameter() -> None:

@@ -18,6 +18,7 @@ class Canvas(Generic):
 
     product_name = "Canvas"
     may_post_without_score = True
+    sends_course_as_link = True
     custom_variables = {  # noqa: RUF012 - a ClassVar, declared by the parent
         **Generic.custom_variables,
         "term_name": "$Canvas.term.name",

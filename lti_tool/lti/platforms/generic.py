@@ -75,6 +75,10 @@ class Generic:
     """Whether a message without a score (handed in, waiting for an assessor) leaves a standing grade
     alone."""
 
+    sends_course_as_link: ClassVar[bool] = False
+    """Whether a launch from the course's menu comes with the course's id as that of its link. Elsewhere equal
+    ids mean nothing: Moodle counts courses and links from 1 each."""
+
     custom_variables: ClassVar[Mapping[str, str]] = {"context_history": "$Context.id.history"}
     """Asked for with every activity that is put into a course. What a platform does not know arrives
     literally and is dropped."""
