@@ -159,9 +159,7 @@ class LaunchMessage:
         return cls(**values)
 
 
-def from_claims(
-    claims: Mapping[str, Any], *, client_id: str, course_as_link: bool = False
-) -> LaunchMessage:
+def from_claims(claims: Mapping[str, Any], *, client_id: str, course_as_link: bool = False) -> LaunchMessage:
     """Translate the claims of an id_token whose signature, audience and times were checked.
 
     ``client_id`` is the one of our registration: ``aud`` may be a list. ``course_as_link``: the platform sends

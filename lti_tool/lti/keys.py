@@ -8,18 +8,17 @@ import hashlib
 import json
 import threading
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import select
 
 from lti_tool import settings
 from lti_tool.database import db
 from lti_tool.lti.models import ToolKey
 
+_PURPOSE = "tool keys"
 _KEY_BITS = 2048
 _MOST_KEYS = 20
 
@@ -46,7 +45,7 @@ def create_key(now: datetime) -> ToolKey:
     pem = private.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(_passphrase(settings.current().secret_key)),
+        serialization.BestAvailableEncryption(settings.current().passphrase(_PURPOSE)),
     )
     key = ToolKey(
         kid=kid,
@@ -94,7 +93,7 @@ def _newest() -> ToolKey | None:
 def _read(pem: str) -> rsa.RSAPrivateKey:
     try:
         key = serialization.load_pem_private_key(
-            pem.encode("ascii"), _passphrase(settings.current().secret_key)
+            pem.encode("ascii"), settings.current().passphrase(_PURPOSE)
         )
     except ValueError:
         key = None
@@ -103,12 +102,6 @@ def _read(pem: str) -> rsa.RSAPrivateKey:
             "The tool key is encrypted under another secret_key. Restore that setting or secret.key."
         )
     return key
-
-
-@lru_cache(maxsize=4)
-def _passphrase(secret: str) -> bytes:
-    derived = HKDF(hashes.SHA256(), 32, salt=None, info=b"tessera tool keys").derive(secret.encode())
-    return base64.urlsafe_b64encode(derived)
 
 
 def _thumbprint(jwk: dict[str, str]) -> str:

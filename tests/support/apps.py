@@ -10,12 +10,9 @@ from flask import Flask
 
 from lti_tool import http, settings
 from lti_tool.app import create_app
-from lti_tool.badges.service import ensure_issuer
+from lti_tool.cli.operator import prepare, publish
 from lti_tool.credentials import catalog
-from lti_tool.credentials.service import store
-from lti_tool.credit.service import store_rules
 from lti_tool.database import db
-from lti_tool.lti.keys import ensure_key
 
 SECRET = "a secret that only tests use, long enough"
 NOON = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
@@ -34,21 +31,11 @@ def settings_for(home: Path, **more: str) -> settings.Settings:
     return settings.load(env | more)
 
 
-def load_catalogue() -> None:
-    """Publish the shipped catalogue, as `lti-tool catalog load` does."""
-    found = catalog.load(CONFIG / "catalog", CONFIG / "frameworks")
-    credit = {(spec.key, spec.version): spec.credit for spec in found.credentials}
-    for version in store(found, now=NOON).published:
-        store_rules(version.id, credit[version.credential.key, version.number])
-
-
 def fill(app: Flask) -> None:
-    """Tables, keys, issuer and catalogue."""
+    """Tables, keys, issuer and the shipped catalogue, by the command line's own functions."""
     with app.app_context():
-        db.create_all()
-        ensure_key(NOON)
-        ensure_issuer(now=NOON)
-        load_catalogue()
+        prepare(NOON)
+        publish(catalog.load(CONFIG / "catalog", CONFIG / "frameworks"), now=NOON)
         db.session.commit()
 
 

@@ -1,0 +1,1 @@
+"""Whole ways through Tessera in a real browser, against the practice LMS on another site."""

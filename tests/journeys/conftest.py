@@ -1,0 +1,133 @@
+"""A town to walk in: the practice LMS, Tessera and its worker, each on its own port, and a browser."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, sync_playwright
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from lti_tool import clock
+from lti_tool.database import db
+from lti_tool.lti.registrations import add_platform
+from lti_tool.practice_lms import LmsConfig, RunningLms, serve
+from tests.support.apps import SECRET, copy_home, running
+from tests.support.ports import free_port
+
+Behaviour = Literal["canvas", "moodle"]
+BEHAVIOURS: tuple[Behaviour, ...] = ("canvas", "moodle")
+_CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@dataclass(frozen=True)
+class Town:
+    """Where things are. ``tool`` and ``lms.url`` are addresses for browsers."""
+
+    behaviour: Behaviour
+    tool: str
+    lms: RunningLms
+    app: Flask
+    home: Path
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, type: str, message: str, *args: object) -> None:
+        """Requests are not news in a test."""
+
+
+@contextmanager
+def town_with(behaviour: Behaviour, template: Path, folder: Path) -> Iterator[Town]:
+    port = free_port()
+    tool = f"http://tool.localhost:{port}"
+    home = folder / "tool"
+    copy_home(template, home)
+    config = LmsConfig(
+        behaviour=behaviour,
+        port=0,
+        home=folder / "lms",
+        tool_login_url=f"{tool}/lti/login",
+        tool_launch_url=f"{tool}/lti/launch",
+        tool_jwks_url=f"http://127.0.0.1:{port}/lti/jwks",
+    )
+    more = {"PUBLIC_URL": tool, "QUEUE_URL": "", "SWEEP_SECONDS": "0.5", "MAX_UPLOAD_MB": "1"}
+    with serve(config) as lms, running(home, **more) as app:
+        connect(app, lms)
+        server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            with worker(home, **more):
+                yield Town(behaviour, tool, lms, app, home)
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+def connect(app: Flask, lms: RunningLms) -> None:
+    """What an operator does with ``lti-tool platform add``."""
+    facts = lms.registration
+    with app.app_context():
+        add_platform(
+            name="Practice LMS",
+            product=str(facts["product"]),
+            issuer=str(facts["issuer"]),
+            client_id=str(facts["client_id"]),
+            auth_url=str(facts["auth_url"]),
+            token_url=str(facts["token_url"]),
+            jwks_url=str(facts["jwks_url"]),
+            deployment_ids=[str(facts["deployment_id"])],
+            token_audience=facts["authorization_server"],
+            now=clock.now(),
+        )
+        db.session.commit()
+
+
+def lti_tool(town_home: Path, *arguments: str) -> str:
+    """Run the command line as an operator does; its output."""
+    env = {"TESSERA_HOME": str(town_home), "SECRET_KEY": SECRET, "LOG_LEVEL": "ERROR"}
+    done = subprocess.run(
+        [sys.executable, "-m", "lti_tool.cli", *arguments],
+        env=os.environ | env, capture_output=True, text=True, check=True, timeout=60,
+    )
+    return done.stdout
+
+
+@contextmanager
+def worker(home: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The real worker, in a process of its own."""
+    env = {"TESSERA_HOME": str(home), "SECRET_KEY": SECRET, "LOG_LEVEL": "ERROR"} | settings
+    process = subprocess.Popen([sys.executable, "-m", "lti_tool.cli", "worker"], env=os.environ | env)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+@pytest.fixture(params=BEHAVIOURS)
+def town(request: pytest.FixtureRequest, filled_home: Path, tmp_path: Path) -> Iterator[Town]:
+    with town_with(request.param, filled_home, tmp_path) as built:
+        yield built
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if _CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (install it, or name it in CHROMIUM)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=_CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
+        )
+        yield browser
+        browser.close()

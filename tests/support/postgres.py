@@ -1,0 +1,27 @@
+"""Databases of their own on a PostgreSQL server, for tests of what SQLite does differently."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432")
+
+
+@contextmanager
+def empty_database() -> Iterator[str]:
+    """The address of an empty database that is gone afterwards; skips the test where no server answers."""
+    try:
+        server = psycopg.connect(f"{SERVER}/postgres", autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError:
+        pytest.skip("no PostgreSQL server answers (TEST_POSTGRES_URL)")
+    name = f"tessera_test_{uuid.uuid4().hex[:12]}"
+    with server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        try:
+            yield f"{SERVER}/{name}"
+        finally:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
