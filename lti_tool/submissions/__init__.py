@@ -1,0 +1,1 @@
+"""What an earner does: attempts, responses, evidence, statements, handing in."""

@@ -1,0 +1,193 @@
+import csv
+import io
+
+import pytest
+from flask import Flask
+
+from lti_tool.database import db
+from lti_tool.lti.models import Launch
+from lti_tool.passback.models import Score, ScoreState
+from tests.registrar.rows import NOT_PUBLISHED, owe, send
+from tests.support.cast import Campus, build_campus
+from tests.support.visits import visit_as
+
+ADDRESSES = ("/ledger", "/ledger.csv", "/ledger/1")
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("who", ["ingrid", "lena"])
+def test_a_role_in_a_course_never_opens_the_desk(app: Flask, campus: Campus, who: str, address: str):
+    assert visit_as(app, campus, who).get(address).status_code == 403
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_an_administrator_who_is_not_on_the_list_is_told_the_command(
+    app: Flask, campus: Campus, address: str
+):
+    answer = visit_as(app, campus, "ada").get(address)
+
+    assert answer.status_code == 403
+    assert "lti-tool registrar add" in answer.text
+    assert "--deployment 1 --subject ada" in answer.text
+
+
+def test_a_course_role_called_administrator_does_not_open_the_desk(app: Flask, campus: Campus):
+    assert visit_as(app, campus, "ingrid", role="administrator").get("/ledger").status_code == 403
+
+
+def test_an_administrator_on_another_deployments_list_stays_outside(app: Flask, campus: Campus):
+    with app.app_context():
+        elsewhere = build_campus("moodle")
+    rita = visit_as(app, campus, "rita")
+    with app.app_context():
+        db.session.get_one(Launch, rita.launch_id).deployment_pk = elsewhere.deployment
+        db.session.get_one(Launch, rita.launch_id).subject = "rita from elsewhere"
+        db.session.commit()
+
+    assert rita.get("/ledger").status_code == 403
+
+
+def test_an_empty_desk_says_what_will_fill_it(app: Flask, campus: Campus):
+    page = visit_as(app, campus, "rita").get("/ledger")
+
+    assert page.status_code == 200
+    assert "Nothing has been sent yet" in page.text
+    assert "Example canvas" in page.text
+
+
+def test_the_desk_shows_who_what_and_what_the_platform_answered(app: Flask, campus: Campus):
+    with app.app_context():
+        owe(campus, "lena")
+        send(NOT_PUBLISHED)
+
+    page = visit_as(app, campus, "rita").get("/ledger").text
+
+    for words in (
+        "Lena Brandt",
+        "S-lena",
+        "SPED 4500",
+        "10 of 10",
+        "Needs attention",
+        "Publish it.",
+        "status 422",
+    ):
+        assert words in page
+
+
+@pytest.mark.parametrize(
+    ("query", "seen", "unseen"),
+    [
+        ("?show=waiting", "Mateo Ruiz", "Lena Brandt"),
+        ("?show=accepted", "Lena Brandt", "Mateo Ruiz"),
+        ("?show=attention", "Aiko Tanaka", "Lena Brandt"),
+        ("?show=nonsense&page=x", "Lena Brandt", "Nobody"),
+        ("?course=sped%204500", "Lena Brandt", "Nobody"),
+        ("?course=history", "No scores here", "Lena Brandt"),
+    ],
+)
+def test_filters_are_links(app: Flask, campus: Campus, query: str, seen: str, unseen: str):
+    with app.app_context():
+        owe(campus, "lena")
+        send()
+        owe(campus, "mateo")
+        owe(campus, "aiko", column=None)
+
+    page = visit_as(app, campus, "rita").get(f"/ledger{query}").text
+
+    assert seen in page
+    assert unseen not in page
+
+
+def test_fifty_scores_make_a_page_and_the_rest_the_next(app: Flask, campus: Campus):
+    with app.app_context():
+        for n in range(1, 54):
+            owe(campus, "lena", decision=n)
+    rita = visit_as(app, campus, "rita")
+
+    first, second = rita.get("/ledger"), rita.get("/ledger?page=2")
+
+    assert first.text.count("SIS id S-lena") == 50
+    assert second.text.count("SIS id S-lena") == 3
+    assert "Page 2 of 2" in second.text
+
+
+def test_a_story_shows_the_payload_every_try_and_the_decision(app: Flask, campus: Campus):
+    with app.app_context():
+        score_id = owe(campus, "lena").id
+        send(NOT_PUBLISHED)
+
+    page = visit_as(app, campus, "rita").get(f"/ledger/{score_id}").text
+
+    for words in ("10 of 10", "Clear goals", "422", "unpublished", "Ingrid Okafor", "Send again"):
+        assert words in page
+
+
+def test_what_people_and_platforms_wrote_is_shown_as_text(app: Flask, campus: Campus):
+    with app.app_context():
+        score_id = owe(campus, "lena", comment="<script>alert(1)</script>").id
+
+    page = visit_as(app, campus, "rita").get(f"/ledger/{score_id}").text
+
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+
+
+def test_a_score_of_another_deployment_is_not_there(app: Flask, campus: Campus):
+    with app.app_context():
+        elsewhere = build_campus("moodle")
+        score_id = owe(elsewhere, "lena", column=None).id
+    rita = visit_as(app, campus, "rita")
+
+    assert rita.get(f"/ledger/{score_id}").status_code == 404
+    assert rita.post(f"/ledger/{score_id}/send").status_code == 404
+    with app.app_context():
+        assert db.session.get_one(Score, score_id).state is ScoreState.PARKED
+
+
+def test_send_again_leads_to_the_row_that_takes_the_old_ones_place(app: Flask, campus: Campus):
+    with app.app_context():
+        parked = owe(campus, "lena").id
+        send(NOT_PUBLISHED)
+    rita = visit_as(app, campus, "rita")
+
+    answer = rita.post(f"/ledger/{parked}/send", follow_redirects=True)
+
+    assert "takes the old one" in answer.text
+    assert f"/ledger/{parked}" in answer.text
+    assert "Send again</button>" not in rita.get(f"/ledger/{parked}").text
+
+
+def test_send_again_needs_the_pages_own_form(app: Flask, campus: Campus):
+    with app.app_context():
+        parked = owe(campus, "lena", column=None).id
+
+    answer = visit_as(app, campus, "rita").post(f"/ledger/{parked}/send", {"csrf_token": "forged"})
+
+    assert answer.status_code == 400
+    with app.app_context():
+        assert db.session.get_one(Score, parked).state is ScoreState.PARKED
+
+
+def test_send_again_on_a_score_that_was_accepted_changes_nothing(app: Flask, campus: Campus):
+    with app.app_context():
+        score_id = owe(campus, "lena").id
+        send()
+
+    answer = visit_as(app, campus, "rita").post(f"/ledger/{score_id}/send", follow_redirects=True)
+
+    assert "Nothing to do" in answer.text
+
+
+def test_the_csv_opens_in_a_spreadsheet_and_keeps_to_the_filter(app: Flask, campus: Campus):
+    with app.app_context():
+        owe(campus, "lena")
+        send()
+        owe(campus, "mateo", column=None)
+
+    answer = visit_as(app, campus, "rita").get("/ledger.csv?show=accepted")
+
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="tessera-ledger-')
+    assert answer.data.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"), newline="")))
+    assert [(row["Name"], row["State"]) for row in rows] == [("Lena Brandt", "Sent and accepted")]
