@@ -20,7 +20,7 @@ NOTICES: dict[str, tuple[str, str]] = {
     ),
     "decided-without-column": (
         "success",
-        "Recorded: demonstrated. The badge is issued. No grade was sent: the activity has no gradebook column.",
+        "Recorded: demonstrated. The badge is issued. No grade was sent: there is no gradebook column.",
     ),
     "decided-not-yet": (
         "success",

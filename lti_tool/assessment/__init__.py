@@ -1,0 +1,1 @@
+"""Who judges and how: queues, ratings, decisions."""
