@@ -25,13 +25,14 @@ from lti_tool.routes import (
     picker,
     public,
     refusals,
+    results,
     review,
     verify,
     work,
 )
 from lti_tool.settings import Settings
 
-_BLUEPRINTS = (public, verify, entry, picker, work, course, review, backpack, ledger)
+_BLUEPRINTS = (public, verify, entry, picker, work, results, course, review, backpack, ledger)
 _ROLE_LABELS = {
     "instructor": "Instructor",
     "learner": "Learner",
@@ -123,6 +124,7 @@ def _protect(response: Response) -> Response:
         "media-src 'self'",
         "font-src 'self'",
         "connect-src 'self'",
+        "frame-src 'self'",
         "base-uri 'none'",
         f"frame-ancestors {framers}",
     ]

@@ -7,13 +7,15 @@ which setting, where it was found, and what it should be.
 import base64
 import os
 import secrets
+import tempfile
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_type_hints
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -69,7 +71,7 @@ class Settings:
 
     @property
     def evidence_folder(self) -> Path:
-        return Path(urlsplit(self.evidence_url).path)
+        return Path(unquote(urlsplit(self.evidence_url).path))
 
 
 @lru_cache(maxsize=8)
@@ -100,6 +102,12 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
     return _checked(values)
 
 
+def clean_environment() -> dict[str, str]:
+    """This process's environment without any setting of ours: for children that are given settings of their own."""
+    ours = {"TESSERA_CONFIG", "TESSERA_HOME"} | {field.name.upper() for field in fields(Settings)}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
 def current() -> Settings:
     """The settings of the running application."""
     settings: Settings = current_app.extensions["settings"]
@@ -121,6 +129,10 @@ def _checked(values: dict[str, Any]) -> Settings:
     for name in ("launch_hours", "platform_timeout", "lease_seconds", "sweep_seconds", "max_upload_mb"):
         if typed[name] <= 0:
             raise SettingsError(f"{name} must be above 0, not {typed[name]}.")
+    if typed["lease_seconds"] < 4 * typed["platform_timeout"]:
+        # Otherwise another worker takes a score while the first still waits, and Canvas gets its comment twice.
+        least = 4 * typed["platform_timeout"]
+        raise SettingsError(f"lease_seconds must be at least 4 times platform_timeout, that is {least:g}.")
     if typed["log_level"] not in _LOG_LEVELS:
         raise SettingsError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, not {typed['log_level']!r}.")
     typed["public_url"] = _web_address("public_url", typed["public_url"])
@@ -173,18 +185,27 @@ def _web_address(name: str, value: str) -> str:
 
 
 def _kept_secret(home: Path) -> str:
-    """Made at the first start; two processes that start together agree because creation is exclusive."""
+    """Made at the first start, and kept."""
     path = home / "secret.key"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        if text := path.read_text(encoding="ascii").strip():
-            return text
-        raise SettingsError(f"{path} is empty. Restore it from a backup, or set SECRET_KEY.") from None
+        if not path.exists():
+            _make_secret(path)
+        text = path.read_text(encoding="ascii").strip()
     except OSError as error:
         raise SettingsError(f"home {str(home)!r} cannot be written: {error.strerror}.") from None
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        secret = secrets.token_hex(32)
-        file.write(secret)
-    return secret
+    if not text:
+        raise SettingsError(f"{path} is empty. Restore it from a backup, or set SECRET_KEY.")
+    return text
+
+
+def _make_secret(path: Path) -> None:
+    """Complete or not there at all, so that two processes that start together take the same one."""
+    handle, draft = tempfile.mkstemp(dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32))
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)

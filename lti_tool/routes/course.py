@@ -88,7 +88,7 @@ def reported_evidence(visit: Visit, report_id: int) -> ResponseReturnValue:
     db.session.commit()
     if found.evidence.url is not None:
         return redirect(found.evidence.url, code=303)
-    return send_evidence(found.evidence)
+    return send_evidence(found.evidence, visit)
 
 
 @blueprint.post("/l/<launch>/course/reports/<int:report_id>")

@@ -5,16 +5,19 @@ import os
 from flask import Response, request, send_file
 
 from lti_tool.errors import NotHere
+from lti_tool.routes.guards import Visit
 from lti_tool.submissions import rules, store
 from lti_tool.submissions.models import Evidence
 
 _ALONE = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
 # Chromium shows no PDF inside a sandbox; a PDF that nosniff keeps a PDF cannot use our origin anyway.
-_PDF = "script-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_PDF = "script-src 'none'; base-uri 'none'; form-action 'none'"
 
 
-def send_evidence(evidence: Evidence) -> Response:
+def send_evidence(evidence: Evidence, visit: Visit) -> Response:
     """The bytes of an uploaded piece, or the part that a player asks for. Who may see it was asked before.
+
+    Only our own pages may show it in themselves, and those stand in the frame of the visit's platform.
 
     :raises NotHere: a link, which has no bytes.
     """
@@ -33,7 +36,9 @@ def send_evidence(evidence: Evidence) -> Response:
     )
     response.content_length = size
     response.set_etag(evidence.digest)
-    response.headers["Content-Security-Policy"] = _PDF if kind == "application/pdf" else _ALONE
+    rules_for_kind = _PDF if kind == "application/pdf" else _ALONE
+    framers = " ".join(["'self'", *visit.launch.frame_ancestors])
+    response.headers["Content-Security-Policy"] = f"{rules_for_kind}; frame-ancestors {framers}"
     # Evidence may be hidden at any moment, so a copy in the browser asks each time whether it still holds.
     response.headers["Cache-Control"] = "private, no-cache"
     response.make_conditional(request, accept_ranges=True, complete_length=size)

@@ -89,7 +89,7 @@ def record(visit: Visit, submission_id: int) -> ResponseReturnValue:
 @allow(Who.FACULTY)
 def evidence(visit: Visit, submission_id: int, evidence_id: int) -> ResponseReturnValue:
     """A file of the submission."""
-    return send_evidence(_piece(visit, submission_id, evidence_id))
+    return send_evidence(_piece(visit, submission_id, evidence_id), visit)
 
 
 @blueprint.get("/l/<launch>/review/<int:submission_id>/evidence/<int:evidence_id>/problem")

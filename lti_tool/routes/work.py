@@ -5,7 +5,6 @@ from flask.typing import ResponseReturnValue
 
 from lti_tool import clock, errors
 from lti_tool.assessment import queries as assessment
-from lti_tool.assessment.service import mark_opened
 from lti_tool.badges.service import ASSESSED_BY_ONE
 from lti_tool.credentials.models import Credential
 from lti_tool.credentials.queries import current_of, full_version, stacks_with
@@ -18,11 +17,10 @@ from lti_tool.routes.guards import Visit, Who, allow
 from lti_tool.routes.work_form import Sent
 from lti_tool.settings import current
 from lti_tool.submissions import queries, rules, service
-from lti_tool.submissions.models import Attempt, AttemptState, Submission
+from lti_tool.submissions.models import Attempt, AttemptState
 from lti_tool.submissions.queries import Draft
 
 blueprint = Blueprint("work", __name__)
-_STEPS = ("Read", "Do the work", "Check and hand in", "Feedback", "Badge")
 
 
 @blueprint.before_request
@@ -30,9 +28,6 @@ def receive_words_first() -> None:
     """A file that is too large must not cost the words typed beside it."""
     if request.endpoint == "work.save":
         work_form.prepare()
-
-
-# Reading
 
 
 @blueprint.get("/l/<launch>/work")
@@ -48,9 +43,9 @@ def overview(visit: Visit) -> ResponseReturnValue:
     match attempt.state:
         case AttemptState.SUBMITTED:
             number = attempt.submissions[-1].number
-            return redirect(visit.url("work.submission", number=number, **_notice()), code=303)
+            return redirect(visit.url("results.submission", number=number, **_notice()), code=303)
         case AttemptState.NOT_YET | AttemptState.DEMONSTRATED:
-            return redirect(visit.url("work.feedback", **_notice()), code=303)
+            return redirect(visit.url("results.feedback", **_notice()), code=303)
     return _about(visit, attempt.version.credential, attempt)
 
 
@@ -91,9 +86,6 @@ def start(visit: Visit) -> ResponseReturnValue:
     if is_open:
         return redirect(visit.url("work.tasks", **({"done": "started"} if begun else {})), code=303)
     return redirect(visit.url("work.overview"), code=303)
-
-
-# Working
 
 
 @blueprint.get("/l/<launch>/work/tasks")
@@ -152,16 +144,13 @@ def _tasks_page(visit: Visit, draft: Draft, sent: Sent) -> str:
             if sent.conflict and rules.tidy(text) != saved[key]
         },
         note_elsewhere=draft.attempt.note if rules.tidy(note) != draft.attempt.note else None,
-        steps=_steps(1),
+        step=1,
         learner=current().word_for_learners_in_evidence,
         kinds=rules.KINDS_IN_WORDS,
         max_bytes=current().max_upload_bytes,
-        taken_back=_taken_back(draft.attempt),
+        taken_back=queries.taken_back(draft.attempt),
         feedback=assessment.feedback_for(draft.attempt.id) if draft.again else None,
     )
-
-
-# Handing in
 
 
 @blueprint.get("/l/<launch>/work/check")
@@ -197,7 +186,7 @@ def hand_in(visit: Visit) -> ResponseReturnValue:
     except errors.WorkClosed:
         db.session.rollback()
         return redirect(visit.url("work.overview"), code=303)
-    return redirect(visit.url("work.submission", number=number, done="handed-in"), code=303)
+    return redirect(visit.url("results.submission", number=number, done="handed-in"), code=303)
 
 
 def _check_page(
@@ -224,67 +213,7 @@ def _check_page(
         },
         keys=keys,
         problems=[(item.field, item.text) for item in open_statements],
-        steps=_steps(2),
-    )
-
-
-# Afterwards
-
-
-@blueprint.get("/l/<launch>/work/submissions/<int:number>")
-@allow(Who.EARNER)
-def submission(visit: Visit, number: int) -> ResponseReturnValue:
-    """What was handed in, as it was, and when feedback can be expected."""
-    attempt = queries.attempt_here(visit.person_id, visit.activity.id)
-    if attempt is None:
-        raise errors.NotHere
-    row = queries.own_submission(visit.person_id, attempt.id, number)
-    frozen = queries.frozen(row.id)
-    due = rules.feedback_due(row.handed_in_at.date(), frozen.version.turnaround_days)
-    waiting = attempt.state is AttemptState.SUBMITTED and attempt.submissions[-1].id == row.id
-    return render_template(
-        "work/submission.html",
-        visit=visit,
-        frozen=frozen,
-        waiting=waiting,
-        due=due,
-        late=clock.now().date() > due,
-        steps=_steps(3),
-    )
-
-
-@blueprint.get("/l/<launch>/work/feedback")
-@blueprint.get("/l/<launch>/work/feedback/<int:number>")
-@allow(Who.EARNER)
-def feedback(visit: Visit, number: int | None = None) -> ResponseReturnValue:
-    """What the assessor decided and wrote, unmet criteria first. Faculty see that it was opened."""
-    attempt = queries.attempt_here(visit.person_id, visit.activity.id)
-    decided = assessment.history(attempt.id) if attempt is not None else []
-    shown = next((item for item in decided if number in (None, item.submission_number)), None)
-    if attempt is None or shown is None:
-        if number is not None:
-            raise errors.NotHere
-        return redirect(visit.url("work.tasks" if attempt is not None else "work.overview"), code=303)
-    if mark_opened(shown.decision_id, person_id=visit.person_id, now=clock.now()):
-        db.session.commit()
-    version = full_version(attempt.version_id)
-    unmet = {item.key for item in shown.criteria if not item.met}
-    rubric = queries.rubric_of(version)
-    latest = shown is decided[0]
-    return render_template(
-        "work/feedback.html",
-        visit=visit,
-        version=version,
-        attempt=attempt,
-        shown=shown,
-        latest=latest,
-        ratings={item.key: item for item in shown.criteria},
-        unmet=[row for row in rubric if row.key in unmet],
-        met=[row for row in rubric if row.key not in unmet],
-        decided={item.submission_number: item for item in decided},
-        taken_back=_taken_back(attempt),
-        steps=_steps(4 if shown.met else 3),
-        can_work=latest and attempt.state is AttemptState.NOT_YET,
+        step=2,
     )
 
 
@@ -295,7 +224,7 @@ def evidence(visit: Visit, evidence_id: int) -> ResponseReturnValue:
     piece = queries.own_evidence(visit.person_id, evidence_id)
     if piece.hidden_at is not None:
         raise errors.NotHere
-    return send_evidence(piece)
+    return send_evidence(piece, visit)
 
 
 @blueprint.get("/l/<launch>/work/evidence/<int:evidence_id>/privacy")
@@ -337,8 +266,8 @@ def _about(visit: Visit, credential: Credential, here: Attempt | None) -> str:
         credit=rules_of(version.id),
         stacks=stacks_with([credential.id]),
         assessed_by_one=ASSESSED_BY_ONE,
-        taken_back=_taken_back(mine) if mine else None,
-        steps=_steps(0),
+        taken_back=queries.taken_back(mine) if mine else None,
+        step=0,
     )
 
 
@@ -357,19 +286,6 @@ def _draft(visit: Visit) -> Draft | None:
 def _open_draft(visit: Visit) -> Draft | None:
     draft = _draft(visit)
     return draft if draft is not None and draft.open else None
-
-
-def _taken_back(attempt: Attempt) -> Submission | None:
-    """The last submission, if it came back unjudged because of a privacy problem."""
-    last = attempt.submissions[-1] if attempt.submissions else None
-    return last if last is not None and last.withdrawn_at is not None else None
-
-
-def _steps(at: int) -> list[tuple[str, str]]:
-    return [
-        (label, "done" if index < at else "current" if index == at else "todo")
-        for index, label in enumerate(_STEPS)
-    ]
 
 
 def _notice() -> dict[str, str]:

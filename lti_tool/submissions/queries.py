@@ -37,6 +37,8 @@ class Piece:
     url: str | None
     """Where a link leads; None for a file, whose address depends on the visit."""
     hidden: bool
+    shown_as: str | None
+    """How a page can show it in itself (rules.way_to_show); None where it can only be saved."""
 
 
 @dataclass(frozen=True)
@@ -298,6 +300,7 @@ def _piece(row: Evidence, title: str, url: str | None) -> Piece:
         size=row.size,
         url=url,
         hidden=row.hidden_at is not None,
+        shown_as=rules.way_to_show(row.media_type),
     )
 
 
@@ -307,3 +310,9 @@ def _by_task(evidence: Sequence[Evidence], pieces: Sequence[Piece]) -> dict[int,
     for piece in pieces:
         grouped.setdefault(tasks[piece.id], []).append(piece)
     return grouped
+
+
+def taken_back(attempt: Attempt) -> Submission | None:
+    """The last submission, if it came back unjudged because of a privacy problem."""
+    last = attempt.submissions[-1] if attempt.submissions else None
+    return last if last is not None and last.withdrawn_at is not None else None

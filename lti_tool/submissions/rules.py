@@ -240,6 +240,13 @@ def shown_inline(kind: str) -> bool:
     return kind in _INLINE
 
 
+def way_to_show(kind: str | None) -> str | None:
+    """How a page can show a file of this media type in itself: ``image``, ``sound``, ``film``, ``document``, or not."""
+    if kind is None or kind not in _INLINE:
+        return None
+    return {"image": "image", "audio": "sound", "video": "film"}.get(kind.partition("/")[0], "document")
+
+
 def clean_filename(name: str) -> str:
     """The last part of whatever path was sent, without characters that mislead, shortened if too long."""
     last = re.split(r"[/\\]", name)[-1]

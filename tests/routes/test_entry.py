@@ -33,7 +33,12 @@ class Person:
         self.key = key
 
     def login(self, **more: str) -> TestResponse:
-        form = {"iss": ISSUER, "client_id": CLIENT_ID, "login_hint": "5", "target_link_uri": f"{PUBLIC_URL}/lti/launch"}
+        form = {
+            "iss": ISSUER,
+            "client_id": CLIENT_ID,
+            "login_hint": "5",
+            "target_link_uri": f"{PUBLIC_URL}/lti/launch",
+        }
         return self.client.post("/lti/login", data=form | more, base_url=ROOT)
 
     def claims(self, recording: str, onward: TestResponse, **more: Any) -> dict[str, Any]:
@@ -117,7 +122,9 @@ def test_only_the_platform_of_this_visit_may_frame_it(person: Person) -> None:
     assert "script-src 'self'" in policy
 
 
-def test_nobody_s_name_or_mail_stands_in_an_address_or_in_the_stored_launch(app: Flask, person: Person) -> None:
+def test_nobody_s_name_or_mail_stands_in_an_address_or_in_the_stored_launch(
+    app: Flask, person: Person
+) -> None:
     answer = person.launch(LEARNER)
 
     assert "Sam1" not in answer.headers["Location"]

@@ -272,3 +272,15 @@ def test_a_form_without_its_token_changes_nothing(desk):
 
     assert answer.status_code == 400
     assert desk.count(Decision) == 0
+
+
+def test_a_file_is_shown_beside_the_rubric_and_framed_by_nobody_but_us_and_the_platform(desk):
+    page = desk.ingrid.get(desk.path).text
+
+    address = f"{desk.path}/evidence/{desk.evidence}"
+    assert f'<iframe class="shown" src="{desk.ingrid.base}{address}"' in page
+    with desk.ingrid.get(address) as answer:
+        assert "inline" in answer.headers["Content-Disposition"]
+        assert answer.headers["Content-Security-Policy"].endswith(
+            "frame-ancestors 'self' https://canvas.example.edu"
+        )
