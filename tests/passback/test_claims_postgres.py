@@ -1,0 +1,126 @@
+"""The claim on PostgreSQL, where writers do not wait for each other as they do on SQLite."""
+
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from flask import Flask
+
+from lti_tool.database import db
+from lti_tool.passback import service
+from lti_tool.passback.models import ScoreState
+from tests.passback.gradebooks import FakeGradebook, deliver, ledger, owe
+from tests.support.apps import fill, running
+from tests.support.cast import Campus, build_campus
+
+SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432")
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    """An empty database of our own."""
+    try:
+        server = psycopg.connect(f"{SERVER}/postgres", autocommit=True, connect_timeout=3)
+    except psycopg.OperationalError:
+        pytest.skip("no PostgreSQL server answers (TEST_POSTGRES_URL)")
+    name = f"tessera_claims_{uuid.uuid4().hex[:8]}"
+    with server:
+        server.execute(f'CREATE DATABASE "{name}"')
+        yield f"{SERVER}/{name}"
+        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    server.close()
+
+
+@pytest.fixture
+def app(database: str, tmp_path: Path) -> Iterator[Flask]:
+    with running(tmp_path, DATABASE_URL=database) as application:
+        fill(application)
+        yield application
+
+
+@pytest.fixture
+def campus(app: Flask) -> Campus:
+    with app.app_context():
+        return build_campus()
+
+
+def test_eight_workers_at_once_send_every_score_once(app: Flask, campus: Campus):
+    with app.app_context():
+        ids = [owe(campus, who=who) for who in ("lena", "mateo", "aiko", "otto", "ingrid", "ada", "rita")]
+    canvas, start = FakeGradebook(), threading.Barrier(8)
+
+    def work() -> None:
+        with app.app_context():
+            start.wait()
+            deliver(canvas)
+
+    _all_at_once(8, work)
+
+    assert sorted(score.score_id for score in canvas.received) == ids
+    with app.app_context():
+        assert {ledger(score_id).state for score_id in ids} == {ScoreState.ACCEPTED}
+
+
+def test_of_two_who_owe_one_cell_at_the_same_moment_one_gives_way(app: Flask, campus: Campus):
+    ids: list[int] = []
+    start = threading.Barrier(4)
+
+    def decide() -> None:
+        with app.app_context():
+            start.wait()
+            ids.append(owe(campus))
+
+    _all_at_once(4, decide)
+
+    with app.app_context():
+        scores = [ledger(score_id) for score_id in ids]
+        assert [score.state for score in scores].count(ScoreState.OWED) == 1
+        assert len({score.scored_at for score in scores}) == 4
+        newest = max(scores, key=lambda score: score.scored_at)
+        assert newest.state is ScoreState.OWED
+
+
+def test_a_newer_decision_while_one_is_being_sent_arrives_after_it(app: Flask, campus: Campus):
+    canvas = FakeGradebook()
+
+    def decide_again() -> None:
+        if len(canvas.received) == 1:
+            owe(campus, "10", decision=2)
+
+    canvas.meanwhile = decide_again
+    with app.app_context():
+        owe(campus, "4", decision=1)
+
+        deliver(canvas)
+
+    assert canvas.points == [4, 10]
+
+
+def test_two_who_press_send_again_at_once_send_once(app: Flask, campus: Campus):
+    with app.app_context():
+        parked = owe(campus, column=None)
+    start, again = threading.Barrier(2), []
+
+    def press() -> None:
+        with app.app_context():
+            start.wait()
+            again.append(service.resend(parked, None, now=ledger(parked).created_at))
+            db.session.commit()
+
+    _all_at_once(2, press)
+
+    assert [score is None for score in again].count(True) == 1
+
+
+def _all_at_once(count: int, work: object) -> None:
+    threads = [threading.Thread(target=work) for _ in range(count)]  # type: ignore[arg-type]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
