@@ -25,7 +25,7 @@ from lti_tool.practice_lms import RunningLms, store
 from tests.support.apps import NOON, SECRET
 from tests.support.cast import Campus
 
-SETTINGS = {"PLATFORM_TIMEOUT": "2", "LEASE_SECONDS": "3", "SWEEP_SECONDS": "0.3", "QUEUE_URL": ""}
+SETTINGS = {"PLATFORM_TIMEOUT": "2", "LEASE_SECONDS": "8", "SWEEP_SECONDS": "0.3", "QUEUE_URL": ""}
 T = TypeVar("T")
 _WORKER = "from lti_tool.app import create_app; from lti_tool.worker import run; run(create_app())"
 

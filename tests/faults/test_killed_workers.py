@@ -77,7 +77,7 @@ def test_a_worker_killed_while_the_platform_stores_the_score_does_not_send_it_tw
 def test_a_worker_killed_before_it_hears_the_answer_does_not_send_it_twice(scene: Scene):
     scene.control(delay_after=10.0)
     score = scene.owe()
-    worker = scene.start_worker(PLATFORM_TIMEOUT="20")
+    worker = scene.start_worker()
     eventually(lambda: _shown(scene) == 10, "the score is stored")
     kill(worker)
     scene.control()
