@@ -307,15 +307,12 @@ def _achievement(facts: AchievementFacts) -> dict[str, Any]:
         achievement["resultDescription"] = [_criterion(each, facts.id) for each in facts.criteria]
     if facts.tags:
         achievement["tag"] = list(facts.tags)
-    if facts.parts:
-        achievement["related"] = [
-            {"id": part.id, "type": ["Related"], "version": str(part.version)} for part in facts.parts
-        ]
     return achievement
 
 
 def _criteria(facts: AchievementFacts) -> str:
-    """The narrative carries what Open Badges has no member for: the parts of a stack, and who assessed."""
+    """The narrative carries what Open Badges has no member for: the parts of a stack (``related`` means other
+    editions of the same achievement), and who assessed."""
     pieces = [facts.criteria_narrative.strip()]
     if facts.parts:
         listed = "\n".join(f"- {part.name} (version {part.version}): {part.id}" for part in facts.parts)
