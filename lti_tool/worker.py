@@ -47,6 +47,9 @@ def run(app: Flask) -> None:
         if consumer is not None:
             consumer.stop(graceful=True)
         sweeper.join()
+        # Ctrl-C reaches a whole group, and whoever supervises it adds a SIGTERM: once is enough.
+        while again := signal.sigpending() & set(_STOPS):
+            signal.sigwait(again)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         log.info("worker stopped")
 

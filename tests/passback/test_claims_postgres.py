@@ -1,12 +1,9 @@
 """The claim on PostgreSQL, where writers do not wait for each other as they do on SQLite."""
 
-import os
 import threading
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from flask import Flask
 
@@ -16,8 +13,7 @@ from lti_tool.passback.models import ScoreState
 from tests.passback.gradebooks import FakeGradebook, deliver, ledger, owe
 from tests.support.apps import fill, running
 from tests.support.cast import Campus, build_campus
-
-SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432")
+from tests.support.postgres import empty_database
 
 pytestmark = pytest.mark.postgres
 
@@ -25,16 +21,8 @@ pytestmark = pytest.mark.postgres
 @pytest.fixture
 def database() -> Iterator[str]:
     """An empty database of our own."""
-    try:
-        server = psycopg.connect(f"{SERVER}/postgres", autocommit=True, connect_timeout=3)
-    except psycopg.OperationalError:
-        pytest.skip("no PostgreSQL server answers (TEST_POSTGRES_URL)")
-    name = f"tessera_claims_{uuid.uuid4().hex[:8]}"
-    with server:
-        server.execute(f'CREATE DATABASE "{name}"')
-        yield f"{SERVER}/{name}"
-        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    server.close()
+    with empty_database() as address:
+        yield address
 
 
 @pytest.fixture
@@ -119,7 +107,7 @@ def test_two_who_press_send_again_at_once_send_once(app: Flask, campus: Campus):
 
 
 def _all_at_once(count: int, work: object) -> None:
-    threads = [threading.Thread(target=work) for _ in range(count)]  # type: ignore[arg-type]
+    threads = [threading.Thread(target=work) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -60,7 +60,7 @@ def test_zero_points_are_sent(here: Campus):
 
 def test_no_database_connection_is_held_while_the_platform_thinks(here: Campus):
     held: list[int] = []
-    canvas = FakeGradebook(meanwhile=lambda: held.append(db.engine.pool.checkedout()))  # type: ignore[attr-defined]
+    canvas = FakeGradebook(meanwhile=lambda: held.append(db.engine.pool.checkedout()))
     owe(here)
 
     deliver(canvas)
@@ -368,7 +368,7 @@ def test_a_worker_that_is_told_to_stop_takes_nothing_more(here: Campus):
 
 
 def _by_another_worker(gradebook: FakeGradebook, now: datetime = NOON) -> None:
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    app: Flask = current_app._get_current_object()
     with app.app_context():
         deliver(gradebook, now)
 
