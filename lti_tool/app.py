@@ -9,11 +9,13 @@ from typing import Any
 from flask import Flask, Response, g, request, url_for
 from flask_bootstrap import Bootstrap5
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import IntegerConverter
 
 from lti_tool import settings as settings_module
 from lti_tool import tasks
 from lti_tool.badges import contexts
 from lti_tool.database import db, migrate
+from lti_tool.errors import NotHere
 from lti_tool.lti.sessions import COOKIE_ATTRIBUTES, COOKIE_NAME
 from lti_tool.routes import (
     backpack,
@@ -56,7 +58,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["settings"] = settings
     app.config.update(
         SQLALCHEMY_DATABASE_URI=settings.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": True},
+        # A database error must not carry what people typed into whatever log prints it.
+        SQLALCHEMY_ENGINE_OPTIONS={"pool_pre_ping": True, "hide_parameters": True},
         # One form may carry a few files; each is checked on its own with a better message than a bare 413.
         MAX_CONTENT_LENGTH=4 * settings.max_upload_bytes + 2_000_000,
         MAX_FORM_MEMORY_SIZE=4_000_000,
@@ -65,6 +68,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         SEND_FILE_MAX_AGE_DEFAULT=3600,
     )
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=0)  # type: ignore[method-assign]  # Flask's documented way
+    app.url_map.converters["int"] = _RowId
+    app.before_request(_refuse_nul)
     db.init_app(app)
     migrate.init_app(app, db)
     Bootstrap5(app)
@@ -77,6 +82,19 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.after_request(_protect)
     tasks.register(app)
     return app
+
+
+class _RowId(IntegerConverter):
+    """A number in a path that a database takes as an id; any other is no page of ours."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{"max": 2**31 - 1} | options)
+
+
+def _refuse_nul() -> None:
+    """PostgreSQL takes no NUL in a text, so no address of ours can hold one."""
+    if "\0" in request.path or any("\0" in value for value in request.args.values()):
+        raise NotHere
 
 
 def _notices() -> list[tuple[str, str]]:
@@ -134,8 +152,8 @@ def _protect(response: Response) -> Response:
     response.headers.setdefault("Content-Security-Policy", "; ".join(rules))
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Referrer-Policy"] = "same-origin"
-    if visit is not None or request.method == "POST":
-        response.headers.setdefault("Cache-Control", "private, no-cache")
+    # Public pages too: most hold a form token, and some set the cookie, neither of which a proxy may hand to another.
+    response.headers.setdefault("Cache-Control", "private, no-cache")
     return response
 
 

@@ -4,15 +4,18 @@ Moodle answers 403 to a request without a User-Agent and Canvas requires one, so
 """
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 
 from lti_tool import __version__
 
 MAX_ANSWER_BYTES = 2_000_000
+_CHUNK = 65_536
 _local = threading.local()
 
 
@@ -54,6 +57,7 @@ def send(
 
     :raises NoAnswer: with what went wrong, in words without the address's query.
     """
+    ends = time.monotonic() + timeout
     try:
         with _session().request(
             method,
@@ -64,17 +68,22 @@ def send(
             allow_redirects=False,
             stream=True,
         ) as response:
-            content = response.raw.read(MAX_ANSWER_BYTES + 1, decode_content=True)
-            if len(content) > MAX_ANSWER_BYTES:
-                raise NoAnswer("The answer was too large.", sent=True)
-            return Answer(response.status_code, response.headers, content)
+            content = bytearray()
+            while chunk := response.raw.read1(_CHUNK, decode_content=True):
+                content += chunk
+                if len(content) > MAX_ANSWER_BYTES:
+                    raise NoAnswer("The answer was too large.", sent=True)
+                # The time-out of the connection begins anew with every byte that trickles in.
+                if time.monotonic() > ends:
+                    raise NoAnswer("No answer in time.", sent=True)
+            return Answer(response.status_code, response.headers, bytes(content))
     except requests.exceptions.ConnectTimeout:
         raise NoAnswer("No connection in time.", sent=False) from None
-    except requests.exceptions.Timeout:
+    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
         raise NoAnswer("No answer in time.", sent=True) from None
     except requests.exceptions.InvalidURL:
         raise NoAnswer("Not a valid address.", sent=False) from None
-    except (requests.exceptions.RequestException, OSError) as error:
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
         refused = "refused" in str(error) or "resolve" in str(error) or "unreachable" in str(error)
         raise NoAnswer(
             "The connection failed." if not refused else "Could not connect.", sent=not refused

@@ -35,7 +35,10 @@ MAX_OBJECTS = 600
 """Each typed object costs pyld about a millisecond. A large rubric and twenty standards make about 100."""
 
 MAX_VALUES = 3_000
-"""pyld compares the values of one property with each other, so their number counts squared."""
+"""In the whole document."""
+
+MAX_SIBLINGS = 500
+"""In one list. pyld compares the values of one property with each other, so their number counts squared."""
 
 MAX_NAME = 200
 """Characters of a member's name. Names are repeated in the path of everything below them."""
@@ -309,6 +312,8 @@ def _check_shape(document: Mapping[str, Any], name: str) -> None:
 def _check_value(where: str, value: Any) -> None:
     if value is None or value in ({}, []):
         raise EmptyValue(where, "a value is empty; leave the member out instead")
+    if isinstance(value, list) and len(value) > MAX_SIBLINGS:
+        raise TooComplex(where, f"a list has more than {MAX_SIBLINGS} entries")
     if isinstance(value, list) and any(isinstance(part, list) for part in value):
         raise UndefinedTerm(where, "a list stands inside a list, which a signature does not tell apart")
     if isinstance(value, str) and CONTROL.search(value):

@@ -22,6 +22,7 @@ from lti_tool.credentials.models import Stack, Version
 from lti_tool.credentials.queries import full_version, stacks_with
 from lti_tool.database import db
 from lti_tool.errors import NotHere
+from lti_tool.people.models import Person
 from lti_tool.settings import current
 
 log = logging.getLogger(__name__)
@@ -98,6 +99,8 @@ def award(
 
     Somebody who holds the badge already (under an earlier version) keeps that one.
     """
+    # One award of a person after the other: two at once, each blind to the other, would both miss a stack.
+    db.session.execute(select(Person.id).where(Person.id == person_id).with_for_update())
     standing = select(Badge).where(
         Badge.person_id == person_id, Badge.credential_id == version.credential_id, Badge.revoked_at.is_(None)
     )

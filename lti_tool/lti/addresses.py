@@ -1,7 +1,9 @@
 """Comparing web addresses that came from a platform. A prefix test would let ``https://us.example.evil``
 pass."""
 
+import ipaddress
 import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 LAUNCH_PATH = "/lti/launch"
@@ -29,6 +31,24 @@ def origin_of(url: str | None) -> str | None:
         return None
     host = f"[{name}]" if ":" in name else name
     return f"{parts.scheme}://{host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
+
+
+def may_carry_token(url: str, registered: Iterable[str]) -> bool:
+    """Whether our server may call, with the platform's token, an address that only a launch named.
+
+    Where the operator registered the origin, yes. Else it must be https and no inner address: a platform must not
+    make us knock at our own network for it, and show it what answers.
+    """
+    origin = origin_of(url)
+    if origin in {origin_of(known) for known in registered}:
+        return origin is not None
+    host = urlsplit(url).hostname or ""
+    try:
+        outside = ipaddress.ip_address(host).is_global
+    except ValueError:
+        name, _, top = host.rstrip(".").rpartition(".")
+        outside = name != "" and not top.isdecimal() and top not in ("localhost", "local", "internal")
+    return origin is not None and origin.startswith("https:") and outside
 
 
 def is_ours(url: str, public_url: str) -> bool:

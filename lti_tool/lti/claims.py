@@ -28,6 +28,7 @@ RESOURCE_LINK = "resource_link"
 DEEP_LINKING = "deep_linking"
 _MESSAGE_TYPES = {"LtiResourceLinkRequest": RESOURCE_LINK, "LtiDeepLinkingRequest": DEEP_LINKING}
 _UNSUBSTITUTED = re.compile(r"\$[A-Za-z][\w.]*")
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _IDENTIFIER = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -240,8 +241,8 @@ def _map(value: Any) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    """Text without NUL, which PostgreSQL does not store."""
-    return value.replace("\0", "") or None if isinstance(value, str) else None
+    """Text without what no database stores: NUL, and halves of surrogate pairs, which JSON can spell."""
+    return UNSTORABLE.sub("", value) or None if isinstance(value, str) else None
 
 
 def _known(value: Any) -> str | None:
@@ -294,7 +295,7 @@ def _custom(value: Any) -> dict[str, str]:
         if isinstance(given, bool):
             texts[key] = "true" if given else "false"
         elif isinstance(given, str | int | float) and not _UNSUBSTITUTED.fullmatch(str(given)):
-            texts[key] = str(given)
+            texts[key] = UNSTORABLE.sub("", str(given))
     return texts
 
 

@@ -92,9 +92,7 @@ def _newest() -> ToolKey | None:
 
 def _read(pem: str) -> rsa.RSAPrivateKey:
     try:
-        key = serialization.load_pem_private_key(
-            pem.encode("ascii"), settings.current().passphrase(_PURPOSE)
-        )
+        key = serialization.load_pem_private_key(pem.encode("ascii"), settings.current().passphrase(_PURPOSE))
     except ValueError:
         key = None
     if not isinstance(key, rsa.RSAPrivateKey):

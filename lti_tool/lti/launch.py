@@ -12,9 +12,10 @@ Spec: https://www.imsglobal.org/spec/security/v1p0/#step-3-authentication-respon
 import base64
 import binascii
 import json
-import math
+import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, NoReturn, Self, TypeGuard
 
@@ -41,10 +42,11 @@ from lti_tool.errors import (
     PlatformUnknown,
 )
 from lti_tool.lti import claims, platform_keys, platforms, registrations
-from lti_tool.lti.addresses import is_ours, origin_of
+from lti_tool.lti.addresses import is_ours, may_carry_token, origin_of
 from lti_tool.lti.models import Deployment, Launch, LoginState, Registration
 from lti_tool.lti.sessions import browser_hash, new_launch_id
 
+log = logging.getLogger(__name__)
 LEEWAY = timedelta(seconds=60)
 OLDEST = timedelta(minutes=10)
 """Canvas dates a message when the login starts, so one that is five minutes old is usual."""
@@ -57,6 +59,7 @@ _ERRORS = {
     "access_denied": "The LMS does not allow this tool here. An administrator can allow it.",
 }
 _CODE = re.compile(r"[a-z_]{1,40}")
+_YEAR_9999 = 253_402_300_800
 _STATE = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
@@ -281,7 +284,7 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
         header, self._claims = _json(parts[0]), _json(parts[1])
         if header.get("alg") != "RS256" or "crit" in header:
             raise LaunchForged("The message is not signed the way LTI requires.")
-        if not isinstance(header.get("kid"), str) or not header["kid"]:
+        if not _is_name(header.get("kid")):
             raise LaunchForged("The message does not say which key signed it.")
         body: Any = self._claims
         self._jwt = {"header": {"alg": "RS256", "kid": header["kid"]}, "body": body}
@@ -341,7 +344,7 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
 
     def validate_nonce(self) -> Self:
         nonce = self._claims.get("nonce")
-        if not isinstance(nonce, str) or not nonce:
+        if not _is_name(nonce):
             raise LaunchMalformed("nonce")
         if not self._session_service.check_nonce(nonce):
             raise LaunchForged("The message belongs to another login.")
@@ -355,6 +358,11 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
         )
         if not is_ours(self.message.target_link_uri, settings.current().public_url):
             raise LaunchMalformed("target_link_uri")
+        ags, row = self.message.ags, self._row
+        known = (row.issuer, row.auth_url, row.token_url, row.jwks_url)
+        if ags is not None and ags.lineitem is not None and not may_carry_token(ags.lineitem, known):
+            log.warning("gradebook address refused", extra={"registration": row.id})
+            self.message = replace(self.message, ags=replace(ags, lineitem=None))
         return self
 
     def validate_deployment(self) -> Self:
@@ -405,8 +413,8 @@ def _forged() -> NoReturn:
 
 
 def _is_name(value: object) -> TypeGuard[str]:
-    """Text that can be looked up; a database knows no NUL."""
-    return isinstance(value, str) and value != "" and "\0" not in value
+    """Text that can be looked up: a database knows neither NUL nor half a surrogate pair."""
+    return isinstance(value, str) and value != "" and not claims.UNSTORABLE.search(value)
 
 
 def _bytes(segment: str) -> bytes:
@@ -427,8 +435,8 @@ def _json(segment: str) -> dict[str, Any]:
 
 
 def _moment(body: Mapping[str, Any], claim: str) -> float:
-    """Seconds since 1970. JSON in Python may hold NaN, which no comparison would catch."""
+    """Seconds since 1970. JSON in Python may hold NaN, and whole numbers too large for any clock."""
     value = body.get(claim)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _YEAR_9999:
         raise LaunchMalformed(claim)
     return value

@@ -20,6 +20,8 @@ from lti_tool.lti.models import LoginState
 from lti_tool.lti.sessions import browser_hash
 
 LOGIN_LASTS = timedelta(minutes=10)
+LONGEST = 8_000
+"""Characters of one parameter. Anybody may begin a login, and each leaves a row and a redirect."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,9 @@ def begin(params: Mapping[str, str], *, browser: str, now: datetime) -> LoginRed
     """
     for name in ("iss", "login_hint", "target_link_uri"):
         if not params.get(name) or "\0" in params[name]:
+            raise LaunchMalformed(name)
+    for name in ("iss", "login_hint", "target_link_uri", "client_id", "lti_message_hint"):
+        if len(params.get(name, "")) > LONGEST:
             raise LaunchMalformed(name)
     target = params["target_link_uri"]
     public_url = settings.current().public_url

@@ -8,6 +8,7 @@ from lti_tool.badges import baking, images, queries, service
 from lti_tool.badges.models import Badge
 from lti_tool.credentials.queries import stacks_with
 from lti_tool.database import db
+from lti_tool.routes.forms import whole
 from lti_tool.routes.guards import Visit, Who, allow
 from lti_tool.settings import current
 
@@ -19,7 +20,7 @@ PAGE_SIZE = 20
 @allow(Who.VISITOR)
 def mine(visit: Visit) -> ResponseReturnValue:
     """All badges of this person, and the stacks on their way."""
-    page = max(1, request.args.get("page", 1, type=int))
+    page = max(1, request.args.get("page", 1, type=whole))
     badges, total = queries.badges_of(visit.person_id, page=page, size=PAGE_SIZE)
     held = queries.held_credentials(visit.person_id)
     return render_template(

@@ -10,10 +10,11 @@ from lti_tool.badges.service import ASSESSED_BY_ONE
 from lti_tool.credentials import queries as credentials
 from lti_tool.credit.service import rules_of
 from lti_tool.database import db
-from lti_tool.errors import AlreadyDecided, NotHere
+from lti_tool.errors import AlreadyDecided, NotHere, OwnWork
 from lti_tool.routes.files import send_evidence
 from lti_tool.routes.guards import Visit, Who, allow
 from lti_tool.submissions import service as submissions
+from lti_tool.submissions.models import Attempt
 
 blueprint = Blueprint("course", __name__)
 PAGE_SIZE = 25
@@ -118,4 +119,8 @@ def _filter() -> Filter:
 
 
 def _report(visit: Visit, report_id: int) -> ReportRow:
-    return queries.report_in_course(report_id, visit.activity.course_id)
+    """The report, unless it speaks of this person's own work: somebody else must look at that."""
+    report = queries.report_in_course(report_id, visit.activity.course_id)
+    if db.session.get_one(Attempt, report.evidence.attempt_id).person_id == visit.person_id:
+        raise OwnWork
+    return report

@@ -9,6 +9,10 @@ NOTICES: dict[str, tuple[str, str]] = {
     "saved": ("success", "Saved. You can leave and come back any time."),
     "removed": ("success", "Removed, and everything else saved."),
     "changed": ("warning", "The work was changed in another tab just now. Please look again, then hand in."),
+    "student-view": (
+        "warning",
+        "You are in Student View. You can try everything up to here; a test student hands nothing in.",
+    ),
     "handed-in": ("success", "Handed in. Your assessor can see it now."),
     "hidden": ("success", "Thank you. That piece of evidence is hidden, and faculty have been told."),
     "shared": ("success", "Your badge has a public page now. Anyone with the address can see it."),

@@ -12,6 +12,7 @@ from lti_tool.database import db
 from lti_tool.errors import SelectionRefused
 from lti_tool.lti.claims import LaunchMessage
 from lti_tool.lti.deep_linking import LinkItem, response_jwt
+from lti_tool.routes.forms import whole
 from lti_tool.routes.guards import Visit, Who, allow
 
 blueprint = Blueprint("picker", __name__)
@@ -32,7 +33,7 @@ def send(visit: Visit) -> ResponseReturnValue:
     message = LaunchMessage.from_map(visit.launch.claims)
     if "cancel" in request.form:
         return _hand_back(visit, message, [])
-    keys = request.form.getlist("credential")
+    keys = [key for key in request.form.getlist("credential") if "\0" not in key]
     if not keys:
         return _page(visit, error="Choose a micro-credential first."), 422
     settings = message.deep_linking
@@ -44,7 +45,7 @@ def send(visit: Visit) -> ResponseReturnValue:
 
 def _page(visit: Visit, error: str | None) -> str:
     message = LaunchMessage.from_map(visit.launch.claims)
-    page = max(1, request.args.get("page", 1, type=int))
+    page = max(1, request.args.get("page", 1, type=whole))
     versions, total = queries.page_of_current(page, PAGE_SIZE)
     return render_template(
         "picker/choose.html",

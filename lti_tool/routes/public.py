@@ -12,6 +12,7 @@ from lti_tool.credentials import queries
 from lti_tool.credit.service import rules_of
 from lti_tool.database import db
 from lti_tool.routes import backpack
+from lti_tool.routes.forms import whole
 from lti_tool.routes.guards import Who, allow
 
 blueprint = Blueprint("public", __name__)
@@ -37,7 +38,7 @@ def health() -> ResponseReturnValue:
 @allow(Who.ANYONE)
 def catalogue() -> ResponseReturnValue:
     """Everything that can be earned here."""
-    page = max(1, request.args.get("page", 1, type=int))
+    page = max(1, request.args.get("page", 1, type=whole))
     versions, total = queries.page_of_current(page, PAGE_SIZE)
     return render_template(
         "public/catalogue.html", versions=versions, page=page, pages=-(-total // PAGE_SIZE)

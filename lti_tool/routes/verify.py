@@ -1,5 +1,7 @@
 """Checking a badge that somebody was given. Nothing of the file is kept."""
 
+import threading
+
 from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
@@ -10,6 +12,9 @@ from lti_tool.routes.guards import Who, allow
 blueprint = Blueprint("verify", __name__)
 MAX_FILE = 10_000_000
 """Bytes. A picture of a badge is well below; verification says "too large" in its own words before that."""
+BUSY = "Several badges are being checked just now. Please choose the file again in a moment."
+_places = threading.BoundedSemaphore(2)
+"""Anybody may have files checked that take a second each; the other threads go on serving courses."""
 
 
 @blueprint.get("/verify")
@@ -27,5 +32,10 @@ def check() -> ResponseReturnValue:
     if upload is None or not upload.filename:
         return render_template("verify/page.html", verdict=None, error="Choose a file first.", name=""), 422
     content = upload.stream.read(MAX_FILE + 1)
-    verdict = verification.verify(content, keys=queries.key_of, now=clock.now())
+    if not _places.acquire(blocking=False):
+        return render_template("verify/page.html", verdict=None, error=BUSY, name=""), 503
+    try:
+        verdict = verification.verify(content, keys=queries.key_of, now=clock.now())
+    finally:
+        _places.release()
     return render_template("verify/page.html", verdict=verdict, error=None, name=upload.filename)

@@ -13,6 +13,7 @@ from lti_tool.credit.service import rules_of
 from lti_tool.database import db
 from lti_tool.routes import work_form
 from lti_tool.routes.files import send_evidence
+from lti_tool.routes.forms import whole
 from lti_tool.routes.guards import Visit, Who, allow
 from lti_tool.routes.work_form import Sent
 from lti_tool.settings import current
@@ -104,13 +105,13 @@ def tasks(visit: Visit) -> ResponseReturnValue:
 def save(visit: Visit) -> ResponseReturnValue:
     """Keep everything that was typed, whichever button was pressed; then do what the button says."""
     # By its id, since in a choice the other tab may have switched the activity to another micro-credential.
-    draft = queries.draft(request.form.get("attempt", 0, type=int))
+    draft = queries.draft(request.form.get("attempt", 0, type=whole))
     attempt_id = draft.attempt.id
     if draft.attempt.person_id != visit.person_id:
         raise errors.NotHere
     sent = work_form.save(draft)
     action, _, about_id = request.form.get("action", "save").partition("-")
-    piece = int(about_id) if about_id.isdecimal() else None
+    piece = whole(about_id) if about_id.isdecimal() and len(about_id) < 10 else None
     if action == "remove" and piece is not None:
         service.remove_evidence(attempt_id, piece, now=clock.now())
         db.session.commit()
@@ -170,6 +171,9 @@ def hand_in(visit: Visit) -> ResponseReturnValue:
     attempt = queries.attempt_here(visit.person_id, visit.activity.id)
     if attempt is None:
         return redirect(visit.url("work.overview"), code=303)
+    if visit.launch.claims.get("is_test_user"):
+        # Or faculty could assess themselves: the test student is somebody else, and the badge would be real.
+        return redirect(visit.url("work.check", done="student-view"), code=303)
     keys = {key for key in (rules.OWN_WORK, rules.NO_NAMES) if key in request.form}
     keys |= {request.form.get("people", "")} & set(rules.PEOPLE)
     try:

@@ -295,10 +295,11 @@ def _criterion(row: Criterion, part_title: str | None) -> CriterionView:
 def _piece(row: Evidence, title: str, url: str | None) -> Piece:
     return Piece(
         id=row.id,
-        filename=title,
+        # What must not be seen may stand in its name or address as well.
+        filename=title if row.hidden_at is None else "Hidden evidence",
         kind="link" if row.kind == "link" else "file",
         size=row.size,
-        url=url,
+        url=url if row.hidden_at is None else None,
         hidden=row.hidden_at is not None,
         shown_as=rules.way_to_show(row.media_type),
     )
