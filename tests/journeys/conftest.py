@@ -97,7 +97,11 @@ def lti_tool(town_home: Path, *arguments: str) -> str:
     env = {"TESSERA_HOME": str(town_home), "SECRET_KEY": SECRET, "LOG_LEVEL": "ERROR"}
     done = subprocess.run(
         [sys.executable, "-m", "lti_tool.cli", *arguments],
-        env=os.environ | env, capture_output=True, text=True, check=True, timeout=60,
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     return done.stdout
 

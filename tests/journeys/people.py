@@ -124,7 +124,9 @@ class Someone:
 
 
 @contextmanager
-def somebody(chromium: Any, town: Town, name: str, *, keyboard: bool = False, width: int = 1280) -> Iterator[Someone]:
+def somebody(
+    chromium: Any, town: Town, name: str, *, keyboard: bool = False, width: int = 1280
+) -> Iterator[Someone]:
     """A fresh browser profile for one person."""
     context = chromium.new_context(viewport={"width": width, "height": 900}, accept_downloads=True)
     context.set_default_timeout(15_000)

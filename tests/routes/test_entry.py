@@ -1,4 +1,4 @@
-"""The door as a browser meets it: login and launch over HTTP, the cookie, and what a person reads when it stays shut."""
+"""The door as a browser meets it: login and launch over HTTP, the cookie, and the page when it stays shut."""
 
 from collections.abc import Iterator
 from typing import Any
