@@ -1,0 +1,84 @@
+"""A score that the platform refuses: the registrar reads why, somebody mends it, and it is sent again."""
+
+import pytest
+
+from lti_tool import clock
+from lti_tool.passback import courier
+from lti_tool.passback.models import ScoreState
+from lti_tool.practice_lms import store
+from tests.faults.machines import Scene
+from tests.support.visits import Browser, visit_as
+
+CANVAS = pytest.mark.parametrize("scene", ["canvas"], indirect=True)
+MOODLE = pytest.mark.parametrize("scene", ["moodle"], indirect=True)
+
+
+def deliver(scene: Scene) -> None:
+    with scene.app.app_context():
+        courier.deliver_due(now_fn=clock.now)
+
+
+def set_published(scene: Scene, published: int) -> None:
+    with scene.lms.app.extensions["practice_lms"].store.transaction() as lms_db:
+        lms_db.execute("UPDATE activity SET published = ?", (published,))
+
+
+def set_enrolled(scene: Scene, enrolled: bool) -> None:
+    with scene.lms.app.extensions["practice_lms"].store.transaction() as lms_db:
+        learner = store.learners(lms_db)[0] if not enrolled else None
+        if learner is not None:
+            lms_db.execute("UPDATE person SET enrolled = 0 WHERE id = ?", (learner["id"],))
+        else:
+            lms_db.execute("UPDATE person SET enrolled = 1 WHERE role = 'learner'")
+
+
+def desk(scene: Scene) -> Browser:
+    return visit_as(scene.app, scene.campus, "rita")
+
+
+def send_again(scene: Scene, score: int) -> None:
+    assert desk(scene).post(f"/ledger/{score}/send").status_code == 303
+    deliver(scene)
+
+
+@CANVAS
+def test_an_unpublished_activity_is_named_and_the_score_goes_once_it_is_published(scene: Scene) -> None:
+    set_published(scene, 0)
+    score = scene.owe()
+
+    deliver(scene)
+
+    assert scene.state(score) is ScoreState.PARKED
+    assert scene.cell() is None or scene.cell()["score"] is None
+    page = desk(scene).get("/ledger?show=attention").text
+    assert "ublish" in page
+    assert "422" in page
+
+    set_published(scene, 1)
+    send_again(scene, score)
+    assert scene.cell()["score"] == 10
+
+
+@pytest.mark.parametrize("scene", ["canvas", "moodle"], indirect=True)
+def test_a_learner_who_left_gets_the_grade_after_coming_back(scene: Scene) -> None:
+    set_enrolled(scene, False)
+    score = scene.owe()
+
+    deliver(scene)
+
+    assert scene.state(score) is ScoreState.PARKED
+    assert "Needs attention" in desk(scene).get("/ledger").text
+
+    set_enrolled(scene, True)
+    send_again(scene, score)
+    assert scene.cell()["score"] == 10
+
+
+@MOODLE
+def test_a_zero_arrives_as_a_zero(scene: Scene) -> None:
+    score = scene.owe("0")
+
+    deliver(scene)
+
+    assert scene.state(score) is ScoreState.ACCEPTED
+    assert scene.cell()["score"] == 0
