@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import contains_eager, joinedload
+from sqlalchemy.orm import aliased, contains_eager, joinedload
 
 from lti_tool import audit, settings
 from lti_tool.assessment import rules
@@ -28,8 +28,9 @@ from lti_tool.errors import (
     SubmissionWithdrawn,
 )
 from lti_tool.lti.models import Deployment
+from lti_tool.lti.roles import CourseRole
 from lti_tool.passback import service as passback
-from lti_tool.people.models import Account
+from lti_tool.people.models import Account, Membership
 from lti_tool.submissions import service as submissions
 from lti_tool.submissions.models import (
     Attempt,
@@ -43,6 +44,12 @@ from lti_tool.submissions.models import (
 __all__ = ["decide", "lacking", "mark_opened", "pass_rule", "rubric_of", "save_assessment"]
 
 
+_DECIDED_ELSEWHERE = (
+    "It was decided in another course, by somebody who does not teach this one. If the result counts here as well, "
+    "press “Send again”."
+)
+
+
 @dataclass(frozen=True)
 class _Cell:
     """A gradebook cell that a decision owes: the activity, and the earner's account there."""
@@ -50,6 +57,7 @@ class _Cell:
     placement: Placement
     deployment: Deployment
     account: Account
+    decider_teaches_there: bool
 
 
 def rubric_of(version: Version) -> list[RubricRow]:
@@ -266,7 +274,7 @@ def _reward(
     feedback: str,
     now: datetime,
 ) -> None:
-    cells = _cells(attempt.id)
+    cells = _cells(attempt.id, decision.decided_by_account_id)
     source = settings.current().issuer_name
     email = next((cell.account.email for cell in cells if cell.account.email), None)
     badges.award(
@@ -303,20 +311,34 @@ def _reward(
             points_possible=points,
             comment=rules.gradebook_comment(feedback),
             submitted_at=submission.handed_in_at,
+            hold=None if cell.decider_teaches_there else _DECIDED_ELSEWHERE,
             now=now,
         )
 
 
-def _cells(attempt_id: int) -> list[_Cell]:
+def _cells(attempt_id: int, decider: int) -> list[_Cell]:
+    """The cells that the attempt is linked to. Work may be opened from several courses, but nobody fills the
+    gradebook of a course that they do not teach."""
+    teacher = aliased(Account)
+    teaches = (
+        select(Membership.id)
+        .join(teacher, teacher.id == Membership.account_id)
+        .where(
+            Membership.course_id == Placement.course_id,
+            Membership.role == CourseRole.INSTRUCTOR,
+            teacher.person_id == select(Account.person_id).where(Account.id == decider).scalar_subquery(),
+        )
+        .exists()
+    )
     rows = db.session.execute(
-        select(Placement, Deployment, Account)
+        select(Placement, Deployment, Account, teaches)
         .join(AttemptPlacement, AttemptPlacement.placement_id == Placement.id)
         .join(Deployment, Deployment.id == Placement.deployment_pk)
         .join(Account, Account.id == AttemptPlacement.account_id)
         .where(AttemptPlacement.attempt_id == attempt_id)
         .order_by(AttemptPlacement.id)
     )
-    return [_Cell(placement, deployment, account) for placement, deployment, account in rows]
+    return [_Cell(*row) for row in rows]
 
 
 def _evidence(submission_id: int) -> list[badges.EvidenceFact]:

@@ -41,6 +41,7 @@ def owe(
     points_possible: Decimal,
     comment: str,
     submitted_at: datetime,
+    hold: str | None = None,
     now: datetime,
 ) -> Score:
     """Owe one gradebook cell a score, in the caller's transaction. 0 points is a score like any other.
@@ -51,10 +52,12 @@ def owe(
 
     :param subject: ``sub`` under which the platform knows the earner.
     :param submitted_at: when the work was handed in; sent as ``submission.submittedAt``.
+    :param hold: why a person has to agree before it is sent, in words for that person; None sends it.
     """
     _one_at_a_time(account_id)
     return _insert(
         Score(
+            reason=hold,
             deployment_pk=placement.deployment_pk,
             registration_id=placement.registration_id,
             placement_id=placement.placement_id,
@@ -119,10 +122,11 @@ def _one_at_a_time(account_id: int) -> None:
 def _insert(score: Score, *, now: datetime) -> Score:
     """Give the row its time and its place in the cell. A score that a worker puts back at the same moment makes
     the insert fail; then look again."""
-    has_column = bool(score.line_item_url)
-    score.state = ScoreState.OWED if has_column else ScoreState.PARKED
-    score.reason = None if has_column else NO_COLUMN
-    score.settled_at = None if has_column else now
+    if not score.line_item_url:
+        score.reason = NO_COLUMN
+    goes = score.reason is None
+    score.state = ScoreState.OWED if goes else ScoreState.PARKED
+    score.settled_at = None if goes else now
     score.due_at = score.created_at = now
     cell = (Score.placement_id == score.placement_id, Score.account_id == score.account_id)
     with db.session.no_autoflush:

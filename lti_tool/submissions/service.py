@@ -31,6 +31,7 @@ from lti_tool.errors import (
     WorkClosed,
     WorkIncomplete,
 )
+from lti_tool.people.models import Person
 from lti_tool.settings import current
 from lti_tool.submissions import rules, store
 from lti_tool.submissions.models import (
@@ -65,6 +66,13 @@ def open_attempt(
     """
     if db.session.get(PlacementChoice, (placement_id, credential_id)) is None:
         raise NotHere
+    # One start of a person after the other: two tabs that choose differently would both stay linked.
+    db.session.execute(
+        update(Person)
+        .where(Person.id == person_id)
+        .values(created_at=Person.created_at)
+        .execution_options(synchronize_session=False)
+    )
     _leave_others(person_id, credential_id, placement_id)
     attempt = _attempt_of(person_id, credential_id)
     if attempt is None:

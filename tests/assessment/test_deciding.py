@@ -15,6 +15,7 @@ from lti_tool.credentials.models import Placement
 from lti_tool.credit.models import CreditEntry
 from lti_tool.database import db
 from lti_tool.passback.models import Score, ScoreState
+from lti_tool.people.models import Membership
 from lti_tool.submissions import service as submissions
 from lti_tool.submissions.models import Attempt, AttemptState, Submission
 from tests.support.apps import NOON
@@ -96,10 +97,38 @@ def test_every_activity_from_which_the_work_was_opened_is_owed_the_score(submiss
         now=NOON,
     )
 
+    db.session.add(
+        Membership(
+            course_id=campus.other_course,
+            account_id=campus.accounts["ingrid"],
+            role="instructor",
+            seen_at=NOON,
+        )
+    )
+
     demonstrate(submission, campus)
 
-    owed = db.session.scalars(select(Score.placement_id)).all()
+    owed = db.session.scalars(select(Score.placement_id).where(Score.state == ScoreState.OWED)).all()
     assert sorted(owed) == sorted([campus.placement, second.id])
+
+
+def test_a_decision_does_not_fill_the_gradebook_of_a_course_that_its_maker_does_not_teach(submission, campus):
+    key = version_of(submission).credential.key
+    elsewhere = add_placement(campus.deployment, campus.other_course, "link-2", key)
+    submissions.open_attempt(
+        campus.persons["lena"],
+        version_of(submission).credential_id,
+        elsewhere.id,
+        campus.accounts["lena"],
+        now=NOON,
+    )
+
+    demonstrate(submission, campus)
+
+    held = db.session.scalars(select(Score).where(Score.placement_id == elsewhere.id)).one()
+    assert held.state is ScoreState.PARKED
+    assert "decided in another course" in held.reason
+    assert "Send again" in held.reason
 
 
 def test_a_decision_without_a_gradebook_column_parks_the_score_where_somebody_sees_it(inside, campus):
