@@ -8,7 +8,6 @@ from typing import Any
 
 from flask import Flask, Response, g, request, url_for
 from flask_bootstrap import Bootstrap5
-from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter
 
 from lti_tool import settings as settings_module
@@ -52,7 +51,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings_module.load() if settings is None else settings
     _configure_logging(settings.log_level)
-    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     contexts.check()
     app = Flask(__name__)
     app.extensions["settings"] = settings
@@ -67,7 +66,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         BOOTSTRAP_SERVE_LOCAL=True,
         SEND_FILE_MAX_AGE_DEFAULT=3600,
     )
-    app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=0)  # type: ignore[method-assign]  # Flask's documented way
     app.url_map.converters["int"] = _RowId
     app.before_request(_refuse_nul)
     db.init_app(app)

@@ -111,6 +111,10 @@ class LinkInvalid(Refused):
     """Not a web address that an assessor could open."""
 
 
+class EvidenceHidden(Refused):
+    """The very file or link is hidden after a privacy report."""
+
+
 class TooManyFiles(Refused):
     """More evidence than the task takes."""
 

@@ -188,7 +188,7 @@ def _kept_secret(home: Path) -> str:
     """Made at the first start, and kept."""
     path = home / "secret.key"
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             _make_secret(path)
         text = path.read_text(encoding="ascii").strip()

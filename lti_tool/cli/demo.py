@@ -74,7 +74,7 @@ def _keep_addresses(home: Path, tool_port: int, lms_port: int) -> None:
     """Activities, accounts and badges carry the addresses that they were made under, so a home keeps its ports."""
     path = home / "ports.json"
     asked = {"tool": tool_port, "lms": lms_port}
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         path.write_text(json.dumps(asked), encoding="ascii")
         return

@@ -10,6 +10,7 @@ https://www.imsglobal.org/spec/lti-dl/v2p0/#deep-linking-request-message
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -28,6 +29,7 @@ RESOURCE_LINK = "resource_link"
 DEEP_LINKING = "deep_linking"
 _MESSAGE_TYPES = {"LtiResourceLinkRequest": RESOURCE_LINK, "LtiDeepLinkingRequest": DEEP_LINKING}
 _UNSUBSTITUTED = re.compile(r"\$[A-Za-z][\w.]*")
+_LONGEST_NAME = 255
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _IDENTIFIER = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -200,7 +202,7 @@ def from_claims(claims: Mapping[str, Any], *, client_id: str, course_as_link: bo
         client_id=client_id,
         deployment_id=deployment_id,
         subject=_identifier(claims.get("sub"), "sub"),
-        name=_known(claims.get("name")),
+        name=_name(claims.get("name")),
         given_name=_known(claims.get("given_name")),
         family_name=_known(claims.get("family_name")),
         email=_known(claims.get("email")),
@@ -249,6 +251,15 @@ def _known(value: Any) -> str | None:
     """Text that says something: neither empty nor a variable that the platform could not fill in."""
     text = _text(value)
     return None if text is None or _UNSUBSTITUTED.fullmatch(text) else text
+
+
+def _name(value: Any) -> str | None:
+    """A name on one line, without the invisible marks that turn text around: it stands in tables beside others."""
+    text = _known(value)
+    if text is None:
+        return None
+    visible = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in text)
+    return " ".join(visible.split())[:_LONGEST_NAME] or None
 
 
 def _address(value: Any) -> str | None:

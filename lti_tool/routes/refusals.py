@@ -171,6 +171,12 @@ PAGES: dict[type[errors.Refused], Page] = {
         "It is not a full web address.",
         "Go back and copy the whole address, beginning with https://.",
     ),
+    errors.EvidenceHidden: Page(
+        422,
+        "That was hidden for privacy",
+        "The very same file or link is hidden after a privacy report, so it was not added again.",
+        "Go back and add another that shows and names nobody who must not be seen.",
+    ),
     errors.TooManyFiles: Page(
         422,
         "That is more than the task takes",
@@ -221,11 +227,7 @@ PAGES: dict[type[errors.Refused], Page] = {
     ),
 }
 
-_HTTP_PAGES = {
-    404: PAGES[errors.NotHere],
-    405: PAGES[errors.NotHere],
-    413: PAGES[errors.UploadTooLarge],
-}
+_HTTP_PAGES = {404: PAGES[errors.NotHere], 405: PAGES[errors.NotHere], 413: PAGES[errors.UploadTooLarge]}
 _BAD_REQUEST = Page(
     400, "That did not work", "The request could not be understood.", "Go back and try again."
 )

@@ -31,6 +31,7 @@ _WHY_NOT = {
     errors.UploadTooLarge: "it is too large. Make it smaller, for example a lower video quality.",
     errors.UploadKind: "this is not a kind of file that is taken here.",
     errors.TooManyFiles: "the task is full. Remove something first.",
+    errors.EvidenceHidden: "it is the very same file.",
 }
 
 
@@ -141,7 +142,7 @@ def _add_link(attempt_id: int, task: TaskView, sent: Sent) -> None:
     try:
         service.add_link(attempt_id, task.key, url, title, now=clock.now())
         db.session.commit()
-    except (errors.LinkInvalid, errors.TooManyFiles, errors.UploadKind) as refusal:
+    except (errors.LinkInvalid, errors.TooManyFiles, errors.UploadKind, errors.EvidenceHidden) as refusal:
         db.session.rollback()
         sent.problems.append((name if task.accepts_link else f"task-{task.key}", _about_link(refusal)))
         sent.links[task.key] = (url, title)

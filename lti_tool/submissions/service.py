@@ -21,6 +21,7 @@ from lti_tool.database import db
 from lti_tool.errors import (
     AlreadyDecided,
     ChangedElsewhere,
+    EvidenceHidden,
     LinkInvalid,
     NotHere,
     SubmissionWithdrawn,
@@ -263,6 +264,8 @@ def _add(task: Task, attempt_id: int, now: datetime, **facts: Any) -> Evidence:
             Evidence.attempt_id == attempt_id, Evidence.task_id == task.id, Evidence.removed_at.is_(None)
         )
     ).all()
+    if _was_hidden(attempt_id, facts.get("digest"), facts.get("url")):
+        raise EvidenceHidden("It is hidden after a privacy report. Add another that shows nobody.")
     for piece in standing:
         same = (piece.digest, piece.url) == (facts.get("digest"), facts.get("url"))
         if same and piece.hidden_at is None:
@@ -276,6 +279,15 @@ def _add(task: Task, attempt_id: int, now: datetime, **facts: Any) -> Evidence:
     db.session.add(evidence)
     db.session.flush()
     return evidence
+
+
+def _was_hidden(attempt_id: int, digest: str | None, url: str | None) -> bool:
+    """Whether the very thing is hidden after a privacy report: adding it anew would show it again."""
+    same = Evidence.digest == digest if digest is not None else Evidence.url == url
+    hidden = select(Evidence.id).where(
+        Evidence.attempt_id == attempt_id, Evidence.hidden_at.is_not(None), same
+    )
+    return db.session.scalar(hidden.limit(1)) is not None
 
 
 def remove_evidence(attempt_id: int, evidence_id: int, *, now: datetime) -> None:

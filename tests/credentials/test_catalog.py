@@ -167,13 +167,13 @@ def test_every_shipped_micro_credential_names_standards_of_a_state_and_of_the_pr
         assert frameworks & {"cec-k12", "cec-eiecse"}
 
 
-def test_no_shipped_credit_is_promised_and_each_says_what_it_is_not() -> None:
+def test_no_shipped_credit_is_promised_and_each_says_for_whom_it_would_be() -> None:
     for spec in shipped().credentials:
         (credit,) = spec.credit
 
         assert credit.value == Decimal("0.5")
         assert not credit.active
-        assert "does not count toward a first licence" in credit.note
+        assert "Renewal credit is for licensed educators." in credit.note
 
 
 # What is read

@@ -9,6 +9,7 @@ import pytest
 
 from lti_tool.settings import config_dir
 from tests.outside.operators import said_no, starts, types
+from tests.support.ports import free_port
 
 MOODLE = (
     "platform", "add", "--name", "Northfield", "--product", "moodle", "--issuer", "https://moodle.example.edu",
@@ -239,7 +240,18 @@ def test_a_port_that_is_taken_is_named_with_the_option_that_changes_it(prepared:
         port = str(other.getsockname()[1])
 
         run = said_no(types(prepared, "run", "--port", port))
-        demo = said_no(types(prepared, "demo", "--home", str(tmp_path / "demo"), "--lms-port", port))
+        demo = said_no(
+            types(
+                prepared,
+                "demo",
+                "--home",
+                str(tmp_path / "demo"),
+                "--lms-port",
+                port,
+                "--tool-port",
+                str(free_port()),
+            )
+        )
 
     assert f"Port {port} at 127.0.0.1 is taken" in run
     assert "--port" in run

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from werkzeug.routing import Rule
 
-from lti_tool import clock, http
+from lti_tool import clock, errors, http
 from lti_tool.assessment.models import Outcome
 from lti_tool.assessment.service import decide
 from lti_tool.badges.models import Badge
@@ -48,7 +49,7 @@ from tests.routes.test_entry import INSTRUCTOR, LEARNER, Person, key, person, pl
 from tests.support.apps import NOON, fill, running
 from tests.support.cast import Campus, add_placement, build_campus
 from tests.support.postgres import empty_database
-from tests.support.submitted import hand_in_work, marks_for, version_of
+from tests.support.submitted import PDF, begin_work, hand_in_work, marks_for, version_of
 from tests.support.visits import Browser, visit_as
 
 __all__ = ["key", "person", "platform"]
@@ -789,3 +790,22 @@ def test_a_visit_that_is_over_opens_nothing(app: Flask, scene: Scene, monkeypatc
     monkeypatch.setattr(clock, "now", lambda: later)
 
     assert lena.get("/badges").status_code == 401
+
+
+def test_a_file_that_is_hidden_for_privacy_cannot_be_added_again(app: Flask, campus: Campus) -> None:
+    with app.app_context():
+        attempt = begin_work(campus, "lena")
+        attempt_id, task = attempt.id, next(row for row in attempt.version.tasks if row.accepts_upload)
+        piece = submissions.add_upload(attempt_id, task.key, "class.pdf", BytesIO(PDF), now=NOON)
+        submissions.report_privacy_problem(piece.id, campus.accounts["lena"], "", now=NOON)
+        db.session.commit()
+
+        with pytest.raises(errors.EvidenceHidden):
+            submissions.add_upload(attempt_id, task.key, "renamed.pdf", BytesIO(PDF), now=NOON)
+
+
+def test_a_name_cannot_turn_the_row_of_a_table_around(person: Person, app: Flask) -> None:
+    person.launch(LEARNER, name="Sam\u202e\u2066 Student\u200b\n1")
+
+    with app.app_context():
+        assert db.session.scalars(select(Account.name)).one() == "Sam Student 1"
