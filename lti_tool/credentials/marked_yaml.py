@@ -266,10 +266,6 @@ class Section:
         node = self._value(name, required=True, needs=needs)
         return "" if node is None else self._slug_of(node, self.path(name))
 
-    def optional_slug(self, name: str) -> str | None:
-        node = self._value(name, required=False, needs="a short name")
-        return None if node is None else self._slug_of(node, self.path(name))
-
     def url(self, name: str) -> str:
         return self._checked_url(name, self.line_of_text(name, MAX_URL, needs="an address, as in https://…"))
 

@@ -40,10 +40,6 @@ def _values(kind: type[enum.Enum]) -> list[str]:
     return [member.value for member in kind]
 
 
-Json = JSON
-"""Lists and small maps that are only ever read whole."""
-
-
 class Base(DeclarativeBase):
     """Every table of Tessera."""
 

@@ -126,16 +126,9 @@ class LaunchMessage:
     def credential_key(self) -> str | None:
         """The micro-credential that the link was made for: from the custom parameter, else from its own
         address, since Canvas does not always keep custom parameters."""
-        return self._ours("credential")
-
-    @property
-    def stack_key(self) -> str | None:
-        return self._ours("stack")
-
-    def _ours(self, name: str) -> str | None:
-        if said := self.custom.get(name):
+        if said := self.custom.get("credential"):
             return said
-        return next(iter(parse_qs(urlsplit(self.target_link_uri).query).get(name, [])), None)
+        return next(iter(parse_qs(urlsplit(self.target_link_uri).query).get("credential", [])), None)
 
     def to_map(self) -> dict[str, Any]:
         """For ``launch.claims``: everything but names and e-mail, which belong to the account alone."""

@@ -28,12 +28,11 @@ _LABEL = 30
 
 @dataclass(frozen=True, kw_only=True)
 class LinkItem:
-    """One activity to be put into a course: a micro-credential or a stack, by its key."""
+    """One activity to be put into a course: a micro-credential, by its key."""
 
     title: str
     text: str | None = None
-    credential_key: str | None = None
-    stack_key: str | None = None
+    credential_key: str
     label: str | None = None
     """Name of the gradebook column; cut after 30 characters. The title, if there is none."""
     points: Number | None = None
@@ -99,8 +98,7 @@ def response_jwt(
 
 
 def _custom(item: LinkItem) -> dict[str, str]:
-    named = {"credential": item.credential_key, "stack": item.stack_key}
-    return {name: key for name, key in named.items() if key is not None}
+    return {"credential": item.credential_key}
 
 
 def _content_item(item: LinkItem, with_column: bool) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class AgsGradebook:
                 score_maximum=score.points_possible,
                 comment=score.comment,
                 submitted_at=score.submitted_at,
-                extensions=behaviour.score_extensions(assessed=True),
+                extensions=behaviour.score_extensions(),
             ),
             now=clock.now(),
             timeout=current().platform_timeout,

@@ -111,7 +111,6 @@ def test_elsewhere_a_link_may_have_the_number_of_its_course() -> None:
 def test_the_micro_credential_is_found_in_the_address_when_canvas_loses_the_parameter() -> None:
     assert understood().credential_key == "udl-1"
     assert understood(**{LTI + "custom": {"credential": "from-custom"}}).credential_key == "from-custom"
-    assert understood(**{LTI + "target_link_uri": PUBLIC_URL + "/lti/launch?stack=at"}).stack_key == "at"
     assert understood(**{LTI + "target_link_uri": PUBLIC_URL + "/lti/launch"}).credential_key is None
 
 

@@ -81,16 +81,6 @@ def test_the_activity_that_was_made_is_recognized_when_it_is_opened(
     assert message.credential_key == "udl-1"
 
 
-def test_a_stack_names_itself_as_one(door: Door) -> None:
-    stack = LinkItem(title="Assistive technology", stack_key="at", points=20)
-
-    [item] = opened(response_jwt(picking(door), [stack], now=NOW))[DL + "content_items"]
-
-    assert item["url"] == PUBLIC_URL + "/lti/launch?stack=at"
-    assert item["custom"]["stack"] == "at"
-    assert item["lineItem"] == {"scoreMaximum": 20.0, "label": "Assistive technology"}
-
-
 @pytest.mark.parametrize(("said", "has_column"), [(None, True), (True, True), (False, False)])
 def test_a_column_is_left_out_only_where_the_platform_says_no(
     door: Door, said: bool | None, has_column: bool

@@ -1,10 +1,9 @@
 import json
-from datetime import timedelta
 
 import pytest
 
 from lti_tool.lti.platforms import Next, behaviour
-from tests.lti.conftest import NOW, RECORDINGS
+from tests.lti.conftest import RECORDINGS
 
 
 def canvas_error(message: str) -> str:
@@ -185,31 +184,14 @@ def test_what_the_recorded_moodle_answered_is_classified() -> None:
 
 
 def test_an_assessed_score_changes_canvas_attempt_and_never_yields_to_an_earlier_grade() -> None:
-    extensions = behaviour("canvas").score_extensions(assessed=True)
+    extensions = behaviour("canvas").score_extensions()
 
     assert extensions == {"https://canvas.instructure.com/lti/submission": {"new_submission": False}}
 
 
-def test_handing_in_keeps_the_grade_that_stands_in_canvas() -> None:
-    extensions = behaviour("canvas").score_extensions(assessed=False, submission_url="https://t.example/s/7")
-
-    assert extensions["https://canvas.instructure.com/lti/submission"] == {
-        "preserve_score": True,
-        "submission_type": "basic_lti_launch",
-        "submission_data": "https://t.example/s/7",
-    }
-
-
-def test_only_canvas_may_be_told_something_without_a_score() -> None:
-    products = ("canvas", "moodle", "openedx", "other")
-
-    assert [behaviour(product).may_post_without_score for product in products] == [True, False, False, False]
-    assert behaviour("moodle").score_extensions(assessed=True) == {}
-
-
-def test_a_new_score_is_newer_by_a_whole_second() -> None:
-    moodle = behaviour("moodle")
-
-    assert moodle.timestamp_after(None, NOW) == NOW
-    assert moodle.timestamp_after(NOW - timedelta(minutes=1), NOW) == NOW
-    assert moodle.timestamp_after(NOW + timedelta(milliseconds=900), NOW) == NOW + timedelta(seconds=1)
+def test_other_products_need_nothing_besides_the_standard_fields() -> None:
+    assert [behaviour(product).score_extensions() for product in ("moodle", "openedx", "other")] == [
+        {},
+        {},
+        {},
+    ]

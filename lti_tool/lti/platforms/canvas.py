@@ -17,7 +17,6 @@ class Canvas(Generic):
     """As its published source behaves; see docs of Score API and ``scores_controller.rb``."""
 
     product_name = "Canvas"
-    may_post_without_score = True
     sends_course_as_link = True
     custom_variables = {  # noqa: RUF012 - a ClassVar, declared by the parent
         **Generic.custom_variables,
@@ -97,16 +96,10 @@ class Canvas(Generic):
         ),
     )
 
-    def score_extensions(self, *, assessed: bool, submission_url: str | None = None) -> dict[str, Any]:
+    def score_extensions(self) -> dict[str, Any]:
         """An assessed score changes the attempt that stands. ``prioritize_non_tool_grade`` is never sent: it
         keeps our own earlier score, too, so that a correction would be accepted and not shown."""
-        if assessed:
-            return {_SUBMISSION: {"new_submission": False}}
-        # Without preserve_score, Canvas clears the grade that stands, even a teacher's.
-        waiting: dict[str, Any] = {"preserve_score": True}
-        if submission_url is not None:
-            waiting |= {"submission_type": "basic_lti_launch", "submission_data": submission_url}
-        return {_SUBMISSION: waiting}
+        return {_SUBMISSION: {"new_submission": False}}
 
     def addresses(self, issuer: str) -> Addresses | None:
         """Hosted Canvas only; a school that runs its own has its own."""

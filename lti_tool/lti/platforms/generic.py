@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -71,10 +70,6 @@ class Generic:
     rules: ClassVar[tuple[Rule, ...]] = ()
     """A product's own answers, looked through before the common ones."""
 
-    may_post_without_score: ClassVar[bool] = False
-    """Whether a message without a score (handed in, waiting for an assessor) leaves a standing grade
-    alone."""
-
     sends_course_as_link: ClassVar[bool] = False
     """Whether a launch from the course's menu comes with the course's id as that of its link. Elsewhere equal
     ids mean nothing: Moodle counts courses and links from 1 each."""
@@ -87,21 +82,9 @@ class Generic:
         """Where every installation of the product with this issuer answers; None where each has its own."""
         return None
 
-    def score_extensions(
-        self,
-        *,
-        assessed: bool,  # noqa: ARG002 - a question that products answer
-        submission_url: str | None = None,  # noqa: ARG002 - as above
-    ) -> dict[str, Any]:
-        """What a score of this kind carries besides the standard fields."""
+    def score_extensions(self) -> dict[str, Any]:
+        """What an assessed score carries besides the standard fields."""
         return {}
-
-    def timestamp_after(self, last: datetime | None, now: datetime) -> datetime:
-        """The timestamp of a new score for a cell whose last one had ``last``: newer by a whole second at
-        least, since Moodle compares whole seconds and refuses what is not newer."""
-        if last is None:
-            return now
-        return max(now, last.replace(microsecond=0) + timedelta(seconds=1))
 
     def classify(
         self, status: int | None, body: str, timed_out: bool = False, *, at_token: bool = False
