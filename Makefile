@@ -19,6 +19,8 @@ demo: $(VENV)/for-use ## Run Tessera with a practice LMS (BEHAVIOUR=moodle for t
 	@exec $(BIN)/lti-tool demo --behaviour $(BEHAVIOUR) --tool-port $(TOOL_PORT) --lms-port $(LMS_PORT)
 
 demo-reset: ## Forget all data of the demo
+	@if [ -f var/demo/demo.pid ] && kill -0 "$$(cat var/demo/demo.pid)" 2>/dev/null; then \
+		echo "The demo is running. Stop it with Ctrl-C, then reset." >&2; exit 1; fi
 	@rm -rf var/demo && echo "var/demo is gone; the next demo begins anew."
 
 test: $(VENV)/for-work ## Run all tests; at the end, skips by reason

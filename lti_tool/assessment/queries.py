@@ -131,6 +131,7 @@ class EarnerRow:
     """Of the last decision; None before the first."""
     decided_at: datetime | None
     opened_at: datetime | None
+    score_id: int | None
     score_state: ScoreState | None
     """Of the last score of this activity's gradebook cell."""
     score_reason: str | None
@@ -252,6 +253,7 @@ def earners_of(placement_id: int, only: Filter, *, page: int, size: int) -> list
             shape.decision.outcome,
             shape.decision.decided_at,
             shape.decision.opened_at,
+            Score.id,
             Score.state,
             Score.reason,
         )
@@ -275,6 +277,7 @@ def earners_of(placement_id: int, only: Filter, *, page: int, size: int) -> list
             outcome=outcome,
             decided_at=decided_at,
             opened_at=opened_at,
+            score_id=score_id,
             score_state=score_state,
             score_reason=score_reason,
         )
@@ -288,6 +291,7 @@ def earners_of(placement_id: int, only: Filter, *, page: int, size: int) -> list
             outcome,
             decided_at,
             opened_at,
+            score_id,
             score_state,
             score_reason,
         ) in db.session.execute(query.limit(size).offset((page - 1) * size))

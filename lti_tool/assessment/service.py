@@ -41,7 +41,7 @@ from lti_tool.submissions.models import (
     SubmittedEvidence,
 )
 
-__all__ = ["decide", "lacking", "mark_opened", "pass_rule", "rubric_of", "save_assessment"]
+__all__ = ["decide", "lacking", "mark_opened", "owe_here", "pass_rule", "rubric_of", "save_assessment"]
 
 
 _DECIDED_ELSEWHERE = (
@@ -167,6 +167,35 @@ def decide(
     if demonstrated:
         _reward(attempt, submission, version, decision, feedback=feedback, now=now)
     return decision
+
+
+def owe_here(attempt_id: int, placement_id: int, *, now: datetime) -> bool:
+    """Owe the gradebook of an activity that was linked only after the work had been demonstrated: the activity was
+    added anew, or the earner takes another course. Nothing if that gradebook was owed a score before.
+
+    :returns: whether a score is owed now, or held until somebody agrees.
+    """
+    decision = db.session.scalars(
+        select(Decision)
+        .join(Decision.submission)
+        .where(
+            Submission.attempt_id == attempt_id,
+            Decision.outcome == Outcome.DEMONSTRATED,
+            Decision.superseded_at.is_(None),
+        )
+        .order_by(Decision.id.desc())
+        .limit(1)
+    ).first()
+    if decision is None:
+        return False
+    cells = _cells(attempt_id, decision.decided_by_account_id)
+    cell = next((cell for cell in cells if cell.placement.id == placement_id), None)
+    if cell is None or passback.was_owed(cell.placement.id, cell.account.id):
+        return False
+    submission = decision.submission
+    version = submission.attempt.version
+    _owe(cell, decision, submission, version, feedback=decision.assessment.feedback, now=now)
+    return True
 
 
 def mark_opened(decision_id: int, *, person_id: int, now: datetime) -> bool:
@@ -295,25 +324,37 @@ def _reward(
         now=now,
     )
     credit.enter(person_id=attempt.person_id, version_id=version.id, decision_id=decision.id, now=now)
-    points = Decimal(str(version.points))
     for cell in cells:
-        passback.owe(
-            placement=passback.PlacementCell(
-                placement_id=cell.placement.id,
-                deployment_pk=cell.deployment.id,
-                registration_id=cell.deployment.registration_id,
-                line_item_url=cell.placement.line_item_url,
-            ),
-            account_id=cell.account.id,
-            subject=cell.account.subject,
-            decision_id=decision.id,
-            points=points,
-            points_possible=points,
-            comment=rules.gradebook_comment(feedback),
-            submitted_at=submission.handed_in_at,
-            hold=None if cell.decider_teaches_there else _DECIDED_ELSEWHERE,
-            now=now,
-        )
+        _owe(cell, decision, submission, version, feedback=feedback, now=now)
+
+
+def _owe(
+    cell: _Cell,
+    decision: Decision,
+    submission: Submission,
+    version: Version,
+    *,
+    feedback: str,
+    now: datetime,
+) -> None:
+    points = Decimal(str(version.points))
+    passback.owe(
+        placement=passback.PlacementCell(
+            placement_id=cell.placement.id,
+            deployment_pk=cell.deployment.id,
+            registration_id=cell.deployment.registration_id,
+            line_item_url=cell.placement.line_item_url,
+        ),
+        account_id=cell.account.id,
+        subject=cell.account.subject,
+        decision_id=decision.id,
+        points=points,
+        points_possible=points,
+        comment=rules.gradebook_comment(feedback),
+        submitted_at=submission.handed_in_at,
+        hold=None if cell.decider_teaches_there else _DECIDED_ELSEWHERE,
+        now=now,
+    )
 
 
 def _cells(attempt_id: int, decider: int) -> list[_Cell]:

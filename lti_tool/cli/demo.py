@@ -1,13 +1,14 @@
 """`lti-tool demo`: the tool, its worker and a practice LMS, as three parts that start and stop together."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -51,6 +52,7 @@ def run(behaviour: str, home: Path, tool_port: int, lms_port: int) -> int:
     env = _environment(home, tool_port)
     stop = _stop_signal()
     with ExitStack() as stack:
+        stack.enter_context(_noted_as_running(home))
         _fill(env)
         lms = stack.enter_context(serve(_lms_config(behaviour, home, tool_port, lms_port)))
         _connect(env, lms, behaviour)
@@ -84,6 +86,17 @@ def _keep_addresses(home: Path, tool_port: int, lms_port: int) -> None:
             f"{home} was made for --tool-port {kept['tool']} --lms-port {kept['lms']}, and its activities and badges "
             "carry these addresses. Use them again, choose another --home, or delete that folder."
         )
+
+
+@contextmanager
+def _noted_as_running(home: Path) -> Iterator[None]:
+    """For `make demo-reset`, which must not pull the data from under a demo that runs."""
+    note = home / "demo.pid"
+    note.write_text(str(os.getpid()), encoding="ascii")
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
 
 
 def _environment(home: Path, tool_port: int) -> dict[str, str]:

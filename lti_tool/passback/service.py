@@ -113,6 +113,12 @@ def resend(score_id: int, actor: int | None, *, now: datetime) -> Score | None:
     return score
 
 
+def was_owed(placement_id: int, account_id: int) -> bool:
+    """Whether this gradebook cell was ever owed a score."""
+    cell = select(Score.id).where(Score.placement_id == placement_id, Score.account_id == account_id)
+    return db.session.scalar(cell.limit(1)) is not None
+
+
 def _one_at_a_time(account_id: int) -> None:
     """Those who owe the same person wait here for each other; in the unique indexes they would deadlock on
     PostgreSQL. SQLite lets one write at a time anyway."""

@@ -3,7 +3,7 @@
 from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from lti_tool import audit, clock
+from lti_tool import audit, clock, tasks
 from lti_tool.assessment import queries
 from lti_tool.assessment.queries import Filter, ReportRow
 from lti_tool.badges.service import ASSESSED_BY_ONE
@@ -11,6 +11,8 @@ from lti_tool.credentials import queries as credentials
 from lti_tool.credit.service import rules_of
 from lti_tool.database import db
 from lti_tool.errors import AlreadyDecided, NotHere, OwnWork
+from lti_tool.passback import service as passback
+from lti_tool.passback.models import Score
 from lti_tool.routes.files import send_evidence
 from lti_tool.routes.guards import Visit, Who, allow
 from lti_tool.submissions import service as submissions
@@ -108,6 +110,19 @@ def resolve(visit: Visit, report_id: int) -> ResponseReturnValue:
         return redirect(visit.url("course.report", report_id=report_id), code=303)
     db.session.commit()
     return redirect(visit.url("course.overview", done=f"evidence-{resolution}"), code=303)
+
+
+@blueprint.post("/l/<launch>/course/scores/<int:score_id>/send")
+@allow(Who.FACULTY)
+def send_again(visit: Visit, score_id: int) -> ResponseReturnValue:
+    """Send a score of this activity once more, after somebody mended what was wrong."""
+    score = db.session.get(Score, score_id)
+    if score is None or score.placement_id != visit.activity.id:
+        raise NotHere
+    sent = passback.resend(score_id, visit.account.id, now=clock.now())
+    db.session.commit()
+    tasks.wake()
+    return redirect(visit.url("course.overview", done="sent-again" if sent else "not-parked"), code=303)
 
 
 def _filter() -> Filter:

@@ -36,7 +36,7 @@ NOTICES: dict[str, tuple[str, str]] = {
     ),
     "evidence-removed": ("success", "The evidence stays hidden for good."),
     "evidence-restored": ("success", "The evidence is shown again."),
-    "sent-again": ("info", "On its way again. This is the row that takes the old one’s place."),
+    "sent-again": ("info", "On its way again, as a score of its own that takes the place of the old one."),
     "not-parked": ("info", "Nothing to do: this score does not need attention any more."),
 }
 

@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 
 from lti_tool import clock, errors
 from lti_tool.assessment import queries as assessment
+from lti_tool.assessment.service import owe_here
 from lti_tool.badges.service import ASSESSED_BY_ONE
 from lti_tool.credentials.models import Credential
 from lti_tool.credentials.queries import current_of, full_version, stacks_with
@@ -20,6 +21,7 @@ from lti_tool.settings import current
 from lti_tool.submissions import queries, rules, service
 from lti_tool.submissions.models import Attempt, AttemptState
 from lti_tool.submissions.queries import Draft
+from lti_tool.tasks import wake
 
 blueprint = Blueprint("work", __name__)
 
@@ -77,13 +79,12 @@ def about(visit: Visit, key: str) -> ResponseReturnValue:
 @allow(Who.EARNER)
 def start(visit: Visit) -> ResponseReturnValue:
     """Begin, or go on here with what was begun in another course."""
-    credential = _offered(visit, request.form.get("credential", ""))
-    now = clock.now()
-    attempt = service.open_attempt(
-        visit.person_id, credential.id, visit.activity.id, visit.account.id, now=now
-    )
+    chosen, now = _offered(visit, request.form.get("credential", "")), clock.now()
+    attempt = service.open_attempt(visit.person_id, chosen.id, visit.activity.id, visit.account.id, now=now)
     begun, is_open = attempt.created_at == now, attempt.state in service.OPEN_STATES
+    owe_here(attempt.id, visit.activity.id, now=now)
     db.session.commit()
+    wake()
     if is_open:
         return redirect(visit.url("work.tasks", **({"done": "started"} if begun else {})), code=303)
     return redirect(visit.url("work.overview"), code=303)
@@ -271,7 +272,7 @@ def _about(visit: Visit, credential: Credential, here: Attempt | None) -> str:
         stacks=stacks_with([credential.id]),
         assessed_by_one=ASSESSED_BY_ONE,
         taken_back=queries.taken_back(mine) if mine else None,
-        step=0,
+        step=0 if mine is None else 1,
     )
 
 

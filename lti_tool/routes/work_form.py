@@ -29,7 +29,10 @@ _NOT_SAVED = (errors.SessionOver, errors.FormStale, errors.WorkClosed)
 _WHY_NOT = {
     errors.UploadEmpty: "it is empty (0 bytes). Check it on your computer, then choose it again.",
     errors.UploadTooLarge: "it is too large. Make it smaller, for example a lower video quality.",
-    errors.UploadKind: "this is not a kind of file that is taken here.",
+    errors.UploadKind: (
+        "this is not a kind of file that is taken here, or it is not what its name says. "
+        "Open it on your computer to see."
+    ),
     errors.TooManyFiles: "the task is full. Remove something first.",
     errors.EvidenceHidden: "it is the very same file.",
 }

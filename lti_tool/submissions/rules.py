@@ -195,6 +195,25 @@ _OLE = {
     "ppt": "application/vnd.ms-powerpoint",
     "xls": "application/vnd.ms-excel",
 }
+_NEVER_TEXT = frozenset(
+    {
+        *_ZIPPED,
+        *_OLE,
+        "pdf",
+        "png",
+        "jpg",
+        "jpeg",
+        "gif",
+        "webp",
+        "heic",
+        "mp3",
+        "m4a",
+        "wav",
+        "mp4",
+        "mov",
+        "webm",
+    }
+)
 # A browser shows these itself and can do nothing else with them.
 _INLINE = frozenset(
     {
@@ -223,7 +242,8 @@ def media_type(head: bytes, filename: str) -> str | None:
     ):
         if container:
             return kind
-    return "text/plain" if _is_text(head) else None
+    # A sign-in page that was saved as plan.pdf: its owner should learn it now, not the assessor later.
+    return "text/plain" if _is_text(head) and extension not in _NEVER_TEXT else None
 
 
 def _is_text(head: bytes) -> bool:

@@ -280,3 +280,62 @@ def test_a_report_is_nobody_elses_business(app, reported):
     for path in (f"/course/reports/{report}", f"/course/reports/{report}/evidence"):
         assert otto.get(path).status_code == 404
         assert lena.get(path).status_code == 403
+
+
+def parked_score(campus: Campus) -> int:
+    """A score of Lena's that waits for a person, because the activity had no column."""
+    placement = db.session.get_one(Placement, campus.placement)
+    column, placement.line_item_url = placement.line_item_url, None
+    decide(hand_in_work(campus, "lena"), campus, Outcome.DEMONSTRATED)
+    placement.line_item_url = column
+    db.session.commit()
+    return db.session.scalars(select(Score.id).where(Score.state == ScoreState.PARKED)).one()
+
+
+def test_the_instructor_who_mended_it_sends_a_score_again(app: Flask, campus: Campus):
+    with app.app_context():
+        score = parked_score(campus)
+    ingrid = visit_as(app, campus, "ingrid")
+    assert "Send again" in ingrid.get("/course").text
+
+    answer = ingrid.post(f"/course/scores/{score}/send")
+
+    assert answer.status_code == 303
+    with app.app_context():
+        newer = db.session.scalars(select(Score).where(Score.id > score)).one()
+        assert newer.state is not ScoreState.PARKED
+        assert newer.points == 10
+
+
+def test_a_score_of_another_activity_cannot_be_sent_from_here(app: Flask, campus: Campus):
+    with app.app_context():
+        score = parked_score(campus)
+        key = db.session.get_one(Placement, campus.placement).choices[0].credential.key
+        other = add_placement(campus.deployment, campus.other_course, "link-2", key).id
+        db.session.commit()
+
+    otto = visit_as(app, campus, "otto", placement=other)
+
+    assert otto.post(f"/course/scores/{score}/send").status_code == 404
+
+
+def test_work_that_was_demonstrated_before_fills_the_column_of_the_activity_that_was_added_anew(
+    app: Flask, campus: Campus
+):
+    with app.app_context():
+        decide(hand_in_work(campus, "lena"), campus, Outcome.DEMONSTRATED)
+        key = db.session.get_one(Placement, campus.placement).choices[0].credential.key
+        anew = add_placement(campus.deployment, campus.course, "link-2", key).id
+        elsewhere = add_placement(campus.deployment, campus.other_course, "link-3", key).id
+        db.session.commit()
+
+    for placement in (anew, anew, elsewhere):
+        lena = visit_as(app, campus, "lena", placement=placement)
+        lena.post("/work/start", {"credential": key})
+
+    with app.app_context():
+        (here,) = db.session.scalars(select(Score).where(Score.placement_id == anew))
+        (there,) = db.session.scalars(select(Score).where(Score.placement_id == elsewhere))
+        assert here.state is not ScoreState.PARKED
+        assert there.state is ScoreState.PARKED
+        assert "decided in another course" in there.reason

@@ -152,7 +152,7 @@ def test_send_again_leads_to_the_row_that_takes_the_old_ones_place(app: Flask, c
 
     answer = rita.post(f"/ledger/{parked}/send", follow_redirects=True)
 
-    assert "takes the old one" in answer.text
+    assert "takes the place of the old one" in answer.text
     assert f"/ledger/{parked}" in answer.text
     assert "Send again</button>" not in rita.get(f"/ledger/{parked}").text
 

@@ -67,7 +67,7 @@ def test_the_assessor_reads_answers_evidence_and_rubric_without_the_earners_name
     page = words(desk.ingrid.get(desk.path))
 
     assert f"Submission 1 of Earner {desk.campus.persons['lena']}" in page
-    assert "Anonymous while you read." in page
+    assert "Names are left out on this page." in page
     assert "thought thought" in page
     assert "barrier-map.pdf" in page
     assert "Needed to pass" in page

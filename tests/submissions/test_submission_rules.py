@@ -81,8 +81,13 @@ def test_a_file_s_kind_is_read_from_its_content(head: bytes, name: str, kind: st
     assert rules.media_type(head, name) == kind
 
 
-def test_a_page_of_html_is_nothing_but_text_whatever_it_is_called():
-    assert rules.media_type(b"<script>alert(1)</script>", "photo.png") == "text/plain"
+def test_a_page_of_html_is_nothing_but_text():
+    assert rules.media_type(b"<script>alert(1)</script>", "page.html") == "text/plain"
+
+
+@pytest.mark.parametrize("name", ["plan.pdf", "photo.PNG", "plan.docx", "lesson.mp4"])
+def test_a_page_that_was_saved_under_the_name_of_a_document_is_not_taken(name: str):
+    assert rules.media_type(b"<!doctype html><title>Sign in</title>", name) is None
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,8 @@ _COMMON = (
         (404, 410),
         _ANY,
         Next.GONE,
-        "The gradebook column does not exist any more. Add the activity to the course again.",
+        "The gradebook column does not exist any more. Add the activity to the course again; when the earner opens "
+        "it there and continues, the score goes to the new column.",
     ),
     rule(
         (403,),
