@@ -156,6 +156,8 @@ def test_a_height_from_another_origin_is_ignored(lms, page):
     StandIn.tool, StandIn.item = Tool(lms, Browser(lms)), {}
     become(page, lms, "Ingrid")
     page.get_by_role("link", name="Add from Tessera").press("Enter")
+    page.wait_for_url("**/course/add")
+    page.wait_for_load_state()
     before = page.evaluate("document.querySelector('iframe').offsetHeight")
 
     page.evaluate("""new Promise(heard => {
