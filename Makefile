@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-reset test lint format bench clean
+.PHONY: help demo demo-reset test coverage lint format bench clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo-reset: ## Forget all data of the demo
 	@rm -rf var/demo && echo "var/demo is gone; the next demo begins anew."
 
 test: $(VENV)/for-work ## Run all tests; at the end, skips by reason
+	@$(BIN)/pytest $(TEST_ARGS)
+
+coverage: $(VENV)/for-work ## Run all tests and list the lines that none of them reached
 	@$(BIN)/pytest --cov --cov-report=term $(TEST_ARGS)
 
 lint: $(VENV)/for-work ## Check style, types and architecture
