@@ -3,7 +3,9 @@
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, g, request, url_for
@@ -159,7 +161,7 @@ class _JsonLines(logging.Formatter):
     """One JSON object a line: time, level, event and the ids given with it. Never text that a person typed."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts = {
+        facts: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
@@ -167,7 +169,10 @@ class _JsonLines(logging.Formatter):
         }
         facts |= {key: value for key, value in record.__dict__.items() if key not in _LOGGED}
         if record.exc_info and record.exc_info[0] is not None:
+            # Where, but never the message: that of an unknown error may quote what a person typed.
             facts["error"] = record.exc_info[0].__name__
+            steps = traceback.extract_tb(record.exc_info[2])[-12:]
+            facts["where"] = [f"{Path(step.filename).name}:{step.lineno} {step.name}" for step in steps]
         return json.dumps(facts, default=str)
 
 

@@ -130,7 +130,8 @@ def _checked(values: dict[str, Any]) -> Settings:
         if typed[name] <= 0:
             raise SettingsError(f"{name} must be above 0, not {typed[name]}.")
     if typed["lease_seconds"] < 4 * typed["platform_timeout"]:
-        # Otherwise another worker takes a score while the first still waits, and Canvas gets its comment twice.
+        # Less than a token and a post can take. A longer exchange than the lease costs at worst a comment twice in
+        # Canvas: the time-stamp of a score keeps an older one from landing over a newer.
         least = 4 * typed["platform_timeout"]
         raise SettingsError(f"lease_seconds must be at least 4 times platform_timeout, that is {least:g}.")
     if typed["log_level"] not in _LOG_LEVELS:

@@ -84,9 +84,13 @@ def sign_badges(app: Flask) -> int:
 def sweep_launches(app: Flask) -> int:
     """Forget logins and visits that nobody can use any more. Returns how many rows went."""
     with app.app_context():
-        gone = sessions.sweep(clock.now())
-        db.session.commit()
-        return gone
+        total = 0
+        while gone := sessions.sweep(clock.now()):
+            db.session.commit()
+            total += gone
+            if app.extensions["jobs"].stopping.is_set():
+                break
+        return total
 
 
 def _queue(settings: Settings) -> Huey:

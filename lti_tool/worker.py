@@ -85,8 +85,16 @@ def _sweep(app: Flask, stopping: threading.Event, consumer: Consumer | None) -> 
             _run(tasks.sweep_launches, app)
             launches_due = time.monotonic() + _SWEEP_LAUNCHES_EVERY
         if consumer is not None and not stopping.is_set():
-            consumer.check_worker_health()
+            _check(consumer)
         stopping.wait(settings.sweep_seconds)
+
+
+def _check(consumer: Consumer) -> None:
+    """Start listeners anew that have died. Where even that fails, the sweeper still does their work."""
+    try:
+        consumer.check_worker_health()
+    except Exception:
+        log.exception("listeners not checked")
 
 
 def _run(job: Callable[[Flask], int], app: Flask) -> None:

@@ -30,7 +30,7 @@ from lti_tool.errors import (
 from lti_tool.lti.models import Deployment
 from lti_tool.lti.roles import CourseRole
 from lti_tool.passback import service as passback
-from lti_tool.people.models import Account, Membership
+from lti_tool.people.models import Account, Membership, Person
 from lti_tool.submissions import service as submissions
 from lti_tool.submissions.models import (
     Attempt,
@@ -303,6 +303,8 @@ def _reward(
     feedback: str,
     now: datetime,
 ) -> None:
+    # Before the cells are read: an activity that the earner opens at this moment is either seen here, or sees us.
+    db.session.execute(select(Person.id).where(Person.id == attempt.person_id).with_for_update())
     cells = _cells(attempt.id, decision.decided_by_account_id)
     source = settings.current().issuer_name
     email = next((cell.account.email for cell in cells if cell.account.email), None)

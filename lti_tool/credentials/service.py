@@ -73,6 +73,8 @@ def place(launch: Launch, message: LaunchMessage, *, now: datetime) -> Placement
         if not chosen:
             return None
         placement = _new_placement(launch, message, chosen, now)
+    # The tool may have been installed anew since; scores go out by the door that is open now.
+    placement.deployment_pk = launch.deployment_pk
     if message.ags is not None and message.ags.lineitem:
         placement.line_item_url = message.ags.lineitem
     if message.resource_link.title:

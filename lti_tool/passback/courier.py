@@ -242,8 +242,13 @@ def _look_then_post(taken: _Taken, gradebook: Gradebook) -> tuple[Reply, Step]:
 
 def _post(taken: _Taken, gradebook: Gradebook) -> tuple[Reply, Step]:
     reply = gradebook.post(taken.score)
-    if reply.heard is Heard.CONFLICT and _arrived(gradebook.read(taken.score), taken.score):
-        return reply, Step(Next.DONE, _ALREADY_THERE)
+    if reply.heard is Heard.CONFLICT:
+        reading = gradebook.read(taken.score)
+        if _arrived(reading, taken.score):
+            return reply, Step(Next.DONE, _ALREADY_THERE)
+        if reading.reply.heard in _PLATFORM_TROUBLE:
+            # Nothing was learned: look again before anything is said about what the gradebook shows.
+            reply = replace(reply, heard=Heard.UNKNOWN)
     return reply, _after(taken, reply)
 
 

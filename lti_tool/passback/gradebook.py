@@ -126,13 +126,18 @@ def _heard(verdict: platforms.Verdict, answer: ServiceAnswer) -> Heard:
         case platforms.Next.CONFLICT:
             return Heard.CONFLICT
         case platforms.Next.GONE | platforms.Next.REFUSED:
-            return Heard.REFUSED
+            return Heard.FAILING if _keys_unread(answer) else Heard.REFUSED
         case platforms.Next.NEW_TOKEN:
             # Refused with a fresh token as well: keys or clocks that are being changed, most likely.
             return Heard.FAILING
     if answer.status == 429 or "rate limit exceeded" in answer.body.lower():
         return Heard.THROTTLED
     return Heard.UNKNOWN if verdict.read_first else Heard.FAILING
+
+
+def _keys_unread(answer: ServiceAnswer) -> bool:
+    """Platforms fetch our keys when we ask for a token, and say this too while our pages just restart."""
+    return answer.at_token and answer.status == 400 and "invalid_scope" not in answer.body
 
 
 def _decimal(value: float | None) -> Decimal | None:

@@ -133,6 +133,7 @@ def read_first(earlier: tuple[Heard, ...]) -> bool:
 def _wait(
     first: timedelta, longest: timedelta, doublings: int, retry_after: timedelta | None, jitter: float
 ) -> timedelta:
-    """Doubles each time; up to a quarter more by chance; never earlier than the platform asked."""
+    """Doubles each time; up to a quarter more by chance; not earlier than the platform asked, within an hour: whatever
+    stands in that header, nobody else can hurry a score that waits."""
     grown = min(first * (1 << min(doublings, 20)), longest)
-    return max(grown, retry_after or timedelta()) * (1 + jitter / 4)
+    return max(grown, min(retry_after or timedelta(), LONGEST_WAIT)) * (1 + jitter / 4)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from lti_tool import audit
 from lti_tool.credentials.models import Placement
 from lti_tool.database import db
+from lti_tool.lti.models import Deployment
 from lti_tool.passback.models import Score, ScoreState
 from lti_tool.people.models import Account
 
@@ -92,11 +93,15 @@ def resend(score_id: int, actor: int | None, *, now: datetime) -> Score | None:
     )
     if parked is None:
         return None
-    column = db.session.scalar(select(Placement.line_item_url).where(Placement.id == parked.placement_id))
+    column, deployment_pk, registration_id = db.session.execute(
+        select(Placement.line_item_url, Deployment.id, Deployment.registration_id)
+        .join(Deployment, Deployment.id == Placement.deployment_pk)
+        .where(Placement.id == parked.placement_id)
+    ).one()
     score = _insert(
         Score(
-            deployment_pk=parked.deployment_pk,
-            registration_id=parked.registration_id,
+            deployment_pk=deployment_pk,
+            registration_id=registration_id,
             placement_id=parked.placement_id,
             account_id=parked.account_id,
             line_item_url=column or parked.line_item_url,

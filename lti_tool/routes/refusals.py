@@ -256,7 +256,6 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def fault(error: Exception) -> ResponseReturnValue:
-        # The message of an unknown error may quote what a person typed; its type and place cannot.
         return _answer(_FAULT, type(error).__name__, fault=error)
 
 
@@ -267,7 +266,7 @@ def _answer(
     reference = secrets.token_hex(4)
     facts = {"reference": reference, "kind": kind, "status": page.status, "endpoint": request.endpoint}
     if fault is not None:
-        log.error("fault", extra=facts | {"where": _where(fault)})
+        log.error("fault", extra=facts, exc_info=fault)
     else:
         log.info("refused", extra=facts)
     g.frame_anywhere = True
@@ -284,14 +283,3 @@ def _answer(
     return render_template(
         "refusal.html", page=page, detail=detail, reference=reference, desk=desk
     ), page.status
-
-
-def _where(fault: Exception) -> list[str]:
-    """File and line of each step, without the values."""
-    steps = []
-    trace = fault.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        steps.append(f"{code.co_filename.rpartition('/')[2]}:{trace.tb_lineno} {code.co_name}")
-        trace = trace.tb_next
-    return steps[-12:]

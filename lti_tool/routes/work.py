@@ -170,8 +170,9 @@ def check(visit: Visit) -> ResponseReturnValue:
 def hand_in(visit: Visit) -> ResponseReturnValue:
     """Hand in, once; a second click finds it done."""
     attempt = queries.attempt_here(visit.person_id, visit.activity.id)
-    if attempt is None:
-        return redirect(visit.url("work.overview"), code=303)
+    if attempt is None or attempt.id != request.form.get("attempt", 0, type=whole):
+        # Another tab has switched the activity to another micro-credential.
+        return redirect(visit.url("work.check", done="changed"), code=303)
     if visit.launch.claims.get("is_test_user"):
         # Or faculty could assess themselves: the test student is somebody else, and the badge would be real.
         return redirect(visit.url("work.check", done="student-view"), code=303)

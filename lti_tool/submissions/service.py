@@ -67,19 +67,24 @@ def open_attempt(
     """
     if db.session.get(PlacementChoice, (placement_id, credential_id)) is None:
         raise NotHere
-    # One start of a person after the other: two tabs that choose differently would both stay linked.
-    db.session.execute(
-        update(Person)
-        .where(Person.id == person_id)
-        .values(created_at=Person.created_at)
-        .execution_options(synchronize_session=False)
-    )
+    _one_at_a_time(person_id)
     _leave_others(person_id, credential_id, placement_id)
     attempt = _attempt_of(person_id, credential_id)
     if attempt is None:
         attempt = _begin(person_id, credential_id, account_id, now)
     _link(attempt.id, placement_id, account_id, now)
     return attempt
+
+
+def _one_at_a_time(person_id: int) -> None:
+    """What a person starts, switches and hands in happens one after the other: two tabs that choose differently would
+    both stay linked, or hand in what the other has just unlinked."""
+    db.session.execute(
+        update(Person)
+        .where(Person.id == person_id)
+        .values(created_at=Person.created_at)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def _attempt_of(person_id: int, credential_id: int) -> Attempt | None:
@@ -343,11 +348,14 @@ def hand_in(
     :raises WorkClosed: it is with an assessor already, or demonstrated.
     :raises ChangedElsewhere: it was changed in this very moment.
     """
+    _one_at_a_time(person_id)
     attempt = _standing(attempt_id)
     if attempt.person_id != person_id:
         raise NotHere
     if attempt.state not in OPEN_STATES:
         raise WorkClosed
+    if not attempt.links:
+        raise ChangedElsewhere
     lacking = missing(attempt) + rules.unconfirmed(statements)
     if lacking:
         raise WorkIncomplete(tuple(item.text for item in lacking))

@@ -84,7 +84,8 @@ def test_evidence_is_described_and_can_be_recognised_but_leads_nowhere(badge):
     video, reflection = badge["evidence"]
 
     assert hashlib.sha256(b"test").hexdigest() in video["narrative"]
-    assert "id" not in video
+    assert video["id"] == f"{badge['id']}#evidence-1"
+    assert "http" not in str(badge["evidence"])
     assert "id" not in reflection
     assert "http" not in json.dumps(badge["evidence"])
 

@@ -1,5 +1,8 @@
 """A score that the platform refuses: the registrar reads why, somebody mends it, and it is sent again."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from lti_tool import clock
@@ -82,3 +85,18 @@ def test_a_zero_arrives_as_a_zero(scene: Scene) -> None:
 
     assert scene.state(score) is ScoreState.ACCEPTED
     assert scene.cell()["score"] == 0
+
+
+@pytest.mark.parametrize("scene", ["canvas", "moodle"], indirect=True)
+def test_a_platform_that_could_not_fetch_our_keys_is_asked_again_and_nobody_is_bothered(scene: Scene) -> None:
+    inside = scene.lms.app.extensions["practice_lms"]
+    keys, inside.config = inside.config, replace(inside.config, tool_jwks={"keys": []})
+    score = scene.owe()
+
+    deliver(scene)
+
+    assert scene.state(score) is ScoreState.OWED
+    inside.config = keys
+    with scene.app.app_context():
+        courier.deliver_due(now_fn=lambda: clock.now() + timedelta(minutes=5))
+    assert scene.cell()["score"] == 10

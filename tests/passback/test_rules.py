@@ -115,3 +115,7 @@ def test_an_empty_cell_is_not_zero():
 def test_a_column_without_points_is_compared_as_it_stands():
     assert settled_by(Shown(ZERO, ZERO), points=ZERO, points_possible=ZERO)
     assert not settled_by(Shown(TEN, ZERO), points=ZERO, points_possible=TEN)
+
+
+def test_a_platform_that_asks_us_to_wait_for_years_is_asked_again_within_an_hour_or_so():
+    assert after(Heard.FAILING, retry_after=timedelta(days=12_000)).wait == LONGEST_WAIT

@@ -32,6 +32,7 @@ class Earner:
     def __init__(self, app: Flask, campus: Campus, who: str, placement: int | None = None) -> None:
         self.app, self.campus, self.who = app, campus, who
         self.browser: Browser = visit_as(app, campus, who, placement=placement)
+        self.attempt = ""
 
     def get(self, path: str) -> TestResponse:
         # Buffered, since a file that is served stays open until it is read.
@@ -49,7 +50,8 @@ class Earner:
     def form(self) -> dict[str, str]:
         """The hidden fields of the work page, as it stands now."""
         page = self.get("/work/tasks").text
-        return {name: _value(page, name) for name in ("attempt", "revision")}
+        self.attempt = _value(page, "attempt")
+        return {"attempt": self.attempt, "revision": _value(page, "revision")}
 
     def save(self, data: dict[str, Any] | None = None, **fields: Any) -> TestResponse:
         """Press Save on a work page that was just loaded; ``fields`` may bring an older form."""
@@ -66,7 +68,9 @@ class Earner:
         return self.save(data)
 
     def hand_in(self, **statements: str) -> TestResponse:
-        return self.post("/work/check", STATEMENTS | statements)
+        """Press Hand in on a check page of the work that was last looked at."""
+        attempt = self.attempt or self.form()["attempt"]
+        return self.post("/work/check", {"attempt": attempt} | STATEMENTS | statements)
 
     def tasks(self) -> list[Task]:
         page = self.get("/work/tasks").text

@@ -8,8 +8,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from lti_tool.badges import service
+from lti_tool.badges import service, verification
 from lti_tool.badges.models import Badge
+from lti_tool.badges.queries import key_of
 from lti_tool.credentials.models import Version
 from lti_tool.database import db
 from tests.support.apps import NOON
@@ -253,3 +254,40 @@ def test_verify_without_a_file_says_what_to_do(app: Flask) -> None:
 
     assert answer.status_code == 422
     assert "Choose a file first." in answer.text
+
+
+def test_a_badge_for_many_links_under_one_task_is_signed(app: Flask, campus: Campus) -> None:
+    with app.app_context():
+        version = db.session.scalars(
+            select(Version).join(Version.credential).filter_by(key="udl-variability")
+        ).one()
+        links = [
+            service.EvidenceFact(title="The redesigned lesson", kind="link", digest=None) for _ in range(20)
+        ]
+        badge = service.award(
+            person_id=campus.persons["lena"],
+            version=version,
+            decision_id=1,
+            source="Example University",
+            email=None,
+            evidence=links,
+            now=NOON,
+        )
+        db.session.commit()
+
+        assert service.sign_due(now=NOON) == 1
+        assert verification.verify(badge.documents[0].text.encode(), keys=key_of, now=NOON).ok
+
+
+def test_a_badge_that_cannot_be_signed_holds_up_no_other(app: Flask, campus: Campus) -> None:
+    with app.app_context():
+        (broken,) = award(campus, "lena", "udl-variability")
+        row = db.session.get_one(Badge, broken)
+        db.session.delete(row.documents[0])
+        row.facts = {"written": "by another version"}
+        db.session.commit()
+
+        (whole,) = award(campus, "mateo", "udl-variability")
+
+        assert db.session.get_one(Badge, whole).documents
+        assert service.sign_due(now=NOON, limit=1) == 0

@@ -137,7 +137,7 @@ def test_every_statement_must_be_confirmed(app: Flask, lena: Earner, key: str, l
     statements = {"own_work": "yes", "no_names": "yes", "people": "permission"}
     del statements[left_out]
 
-    answer = lena.post("/work/check", statements)
+    answer = lena.post("/work/check", lena.form() | statements)
 
     assert answer.status_code == 422
     assert f'href="#{left_out}"' in answer.text
