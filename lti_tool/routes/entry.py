@@ -37,7 +37,6 @@ def launch() -> ResponseReturnValue:
     """Step 3: the signed message arrives. Answered by a redirect, so that a reload never posts it again."""
     now = clock.now()
     visit, message = receive(request.form, browser=request.cookies.get(COOKIE_NAME), now=now)
-    visit.administrator = message.is_administrator
     enter(visit, message, now=now)
     place(visit, message, now=now)
     db.session.commit()
