@@ -6,14 +6,16 @@ that brings its own ``type_annotation_map`` (pallets-eco/flask-sqlalchemy issue 
 
 import enum
 from datetime import UTC, datetime
-from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import JSON, DateTime, Dialect, Engine, Enum, MetaData, String, event
+from sqlalchemy import JSON, DateTime, Dialect, Engine, Enum, MetaData, String, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, registry
+from sqlalchemy.pool import ConnectionPoolEntry, Pool, PoolProxiedConnection
 from sqlalchemy.types import TypeDecorator
 
 
@@ -65,13 +67,34 @@ class Base(DeclarativeBase):
 
 
 db = SQLAlchemy(model_class=Base)
-migrate = Migrate(directory=str(Path(__file__).parent / "migrations"), render_as_batch=True)
+
+
+def table_of(model: type[Base]) -> Table:
+    """The table behind a model, for the few statements of every launch that need no object made of a row."""
+    return model.metadata.tables[model.__tablename__]
+
+
+def on_sqlite() -> bool:
+    """Which of the two databases this application has."""
+    return db.engine.dialect.name == "sqlite"
+
+
+def insert_into(
+    model: type[Base] | Table, for_sqlite: bool | None = None
+) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that may say what is to become of a conflict: alike on both databases, and yet each has its own."""
+    sqlite_one = on_sqlite() if for_sqlite is None else for_sqlite
+    return sqlite.insert(model) if sqlite_one else postgresql.insert(model)
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 @event.listens_for(Engine, "connect")
 def _tune_sqlite(connection: DBAPIConnection, _record: object) -> None:
     """Readers never wait for a writer (WAL), a writer waits its turn, and foreign keys count."""
-    if type(connection).__module__.partition(".")[0] != "sqlite3":
+    if not _is_sqlite(connection):
         return
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -79,3 +102,35 @@ def _tune_sqlite(connection: DBAPIConnection, _record: object) -> None:
     cursor.execute("PRAGMA busy_timeout=15000")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+    # SQLite's own knows A to Z only, so nobody would find Özdemir or Élodie.
+    connection.create_function("lower", 1, _lower, deterministic=True)
+
+
+_UNUSED = 1.0
+"""Seconds. A server that went away and came back took longer, so a connection that was used since is good; asking each
+time would cost as much as a statement."""
+
+
+@event.listens_for(Pool, "checkin")
+def _note_use(_connection: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+    entry.info["used"] = monotonic()
+
+
+@event.listens_for(Pool, "checkout")
+def _ask_whether_it_stands(
+    connection: DBAPIConnection, entry: ConnectionPoolEntry, _held: PoolProxiedConnection
+) -> None:
+    """Before anybody relies on a connection that nobody used for a while: a server may have gone away, a file does
+    not."""
+    used = entry.info.get("used")
+    if _is_sqlite(connection) or used is None or monotonic() - used < _UNUSED:
+        return
+    try:
+        connection.cursor().execute("SELECT 1")
+        connection.rollback()
+    except Exception as problem:
+        raise DisconnectionError from problem
+
+
+def _is_sqlite(connection: DBAPIConnection) -> bool:
+    return type(connection).__module__.partition(".")[0] == "sqlite3"

@@ -1,5 +1,9 @@
-"""Bringing a database to the tables that this version of the code expects."""
+"""Bringing a database to the tables that this version of the code expects.
 
+For the command line and the tests: a process that serves pages has no use for Alembic, and never loads it.
+"""
+
+from pathlib import Path
 from typing import cast
 
 from alembic import command
@@ -7,8 +11,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from flask import current_app
+from flask_migrate import Migrate
 
-from lti_tool.database.base import db, migrate
+from lti_tool.database.base import db
+
+migrate = Migrate(directory=str(Path(__file__).parent / "migrations"), render_as_batch=True)
 
 
 def revision() -> str | None:
@@ -19,13 +27,13 @@ def revision() -> str | None:
 
 def newest() -> str | None:
     """The migration that this code expects."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
+    return ScriptDirectory.from_config(config()).get_current_head()
 
 
 def knows(name: str) -> bool:
     """Whether this code has that migration; not where a newer version has made it."""
     try:
-        return ScriptDirectory.from_config(_config()).get_revision(name) is not None
+        return ScriptDirectory.from_config(config()).get_revision(name) is not None
     except CommandError:
         return False
 
@@ -35,7 +43,7 @@ def upgrade(to: str = "head") -> None:
 
     :raises CommandError: a migration that this code does not know, or one that would have broken references.
     """
-    command.upgrade(_config(), to)
+    command.upgrade(config(), to)
 
 
 def downgrade(to: str = "base") -> None:
@@ -43,8 +51,11 @@ def downgrade(to: str = "base") -> None:
 
     :raises CommandError: as for :func:`upgrade`.
     """
-    command.downgrade(_config(), to)
+    command.downgrade(config(), to)
 
 
-def _config() -> Config:
+def config() -> Config:
+    """Alembic's own, with our folder of migrations."""
+    if "migrate" not in current_app.extensions:
+        migrate.init_app(current_app, db)
     return cast(Config, migrate.get_config())

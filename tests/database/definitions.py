@@ -19,8 +19,10 @@ def definitions() -> dict[str, object]:
     with db.engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             for kind, name, sql in connection.execute(text(_SQLITE)):
-                # A line of CREATE TABLE is a column or a constraint; their order means nothing.
-                found[f"{kind} {name}"] = frozenset(line.strip().rstrip(",") for line in sql.splitlines())
+                # A line of CREATE TABLE is a column or a constraint; their order means nothing. A table that was
+                # rebuilt and renamed has its name in quotes, and spaces before some of its commas.
+                lines = sql.replace(f'"{name}"', name).splitlines()
+                found[f"{kind} {name}"] = frozenset(line.strip().rstrip(", ") for line in lines)
         else:
             for query in (_COLUMNS, _INDEXES, _CONSTRAINTS):
                 found |= dict(connection.execute(text(query)).all())

@@ -13,11 +13,11 @@ from flask import Flask
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from lti_tool.database import Base, db, migrate, schema
+from lti_tool.database import Base, db, schema
 from tests.database.definitions import definitions
 from tests.database.filled import counted, fill_everywhere, table_names
 
-VERSIONS = Path(migrate.directory) / "versions"
+VERSIONS = Path(schema.migrate.directory) / "versions"
 REBUILD = '''"""Change a table that others refer to, as later versions will."""
 
 import sqlalchemy as sa
@@ -82,7 +82,7 @@ def more_migrations(folder: Path, *sources: str) -> Config:
     folder.mkdir()
     for number, source in enumerate(sources, start=1):
         (folder / f"sample_{number}.py").write_text(source.replace("{newest}", schema.newest() or ""))
-    config: Config = migrate.get_config()
+    config = schema.config()
     config.set_main_option("version_locations", os.pathsep.join([str(VERSIONS), str(folder)]))
     return config
 
