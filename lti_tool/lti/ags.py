@@ -1,28 +1,28 @@
 """Assignment and Grade Services: posting a score to a gradebook column, and reading back what stands there.
 
 Both commit first (see ``tokens.py``) and never raise for what a platform does: whatever it answers is an
-answer, and ``platforms`` says what follows from it. No list is ever asked for with ``limit``, on which Moodle
-fails.
+answer, and ``platforms`` says what follows from it. A list is asked for with ``limit`` only where the platform is
+known to take it: Moodle fails on it.
 Spec: https://www.imsglobal.org/spec/lti-ags/v2p0/
 """
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from lti_tool import http
 from lti_tool.database import db
-from lti_tool.lti import platforms, tokens
-from lti_tool.lti.answers import ServiceAnswer, from_http, from_silence
+from lti_tool.lti import calls, paging, platforms
+from lti_tool.lti.answers import EXCERPT, ServiceAnswer
+from lti_tool.lti.calls import Call
 from lti_tool.lti.models import Registration
+from lti_tool.lti.scopes import RESULTS as SCOPE_RESULTS
+from lti_tool.lti.scopes import SCORE as SCOPE_SCORE
 
-SCOPE_SCORE = "https://purl.imsglobal.org/spec/lti-ags/scope/score"
-SCOPE_RESULTS = "https://purl.imsglobal.org/spec/lti-ags/scope/result.readonly"
 _SCORE = "application/vnd.ims.lis.v1.score+json"
 _RESULTS = "application/vnd.ims.lis.v2.resultcontainer+json"
 _DECIMALS = 4
@@ -86,18 +86,14 @@ def post_score(
 
     :param timeout: seconds for each of the at most four requests.
     """
-    answer, _ = _call(
-        _Call(
-            "POST",
-            _below(line_item_url, "scores"),
-            SCOPE_SCORE,
-            {"Content-Type": _SCORE, "Accept": "application/json, */*"},
-            json.dumps(payload.to_json()).encode(),
-        ),
-        registration_id,
-        now,
-        timeout,
+    call = Call(
+        method="POST",
+        url=_below(line_item_url, "scores"),
+        scopes=(SCOPE_SCORE,),
+        headers={"Content-Type": _SCORE, "Accept": "application/json, */*"},
+        body=json.dumps(payload.to_json()).encode(),
     )
+    answer, _ = calls.make(call, registration_id, now=now, timeout=timeout)
     return answer
 
 
@@ -110,59 +106,53 @@ def read_results(
     Open edX ignores the filter and answers for everybody, so the answer is filtered again.
     """
     url = _below(line_item_url, "results", {"user_id": user_id})
-    answer, body = _call(
-        _Call("GET", url, SCOPE_RESULTS, {"Accept": _RESULTS}), registration_id, now, timeout
-    )
-    if answer.status is None or not 200 <= answer.status < 300 or answer.at_token:
+    call = Call(url=url, scopes=(SCOPE_RESULTS,), headers={"Accept": _RESULTS})
+    answer, reply = calls.make(call, registration_id, now=now, timeout=timeout)
+    if reply is None or not 200 <= reply.status < 300:
         return answer, None
     try:
-        listed = json.loads(body)
+        listed = json.loads(reply.body)
     except (ValueError, RecursionError):
-        return answer, None
-    for one in listed if isinstance(listed, list) else []:
+        listed = None
+    if not isinstance(listed, list):
+        # A page that says "come back later", or asks for a password: nothing was read, and that is not "no grade".
+        return replace(
+            answer, status=None, sent=False, body=f"Not a list of results: {answer.body}"[:EXCERPT]
+        ), None
+    for one in listed:
         if isinstance(one, dict) and str(one.get("userId")) == user_id:
-            comment = one.get("comment")
-            return answer, Result(
-                score=_float(one.get("resultScore")),
-                maximum=_float(one.get("resultMaximum")),
-                comment=comment if isinstance(comment, str) else None,
-            )
+            return answer, _result(one)
     return answer, None
 
 
-@dataclass(frozen=True)
-class _Call:
-    method: str
-    url: str
-    scope: str
-    headers: Mapping[str, str]
-    body: bytes | None = None
+def column_results(
+    registration_id: int, line_item_url: str, manner: paging.Manner, *, user_id: str | None = None
+) -> Iterator[dict[str, Result]]:
+    """What the gradebook shows in a column, page by page: results by ``sub``. Commits before it waits.
+
+    :param user_id: ask for this earner alone; platforms that ignore it answer for everybody.
+    :raises paging.NotRead: the column was not read to its end.
+    """
+    behaviour = platforms.behaviour(db.session.get_one(Registration, registration_id).platform.product)
+    more = {} if user_id is None else {"user_id": user_id}
+    if behaviour.results_page is not None and user_id is None:
+        more["limit"] = str(behaviour.results_page)
+    call = Call(
+        url=_below(line_item_url, "results", more), scopes=(SCOPE_RESULTS,), headers={"Accept": _RESULTS}
+    )
+    for page in paging.read(call, registration_id, manner):
+        if not isinstance(page, list):
+            raise paging.NotRead("The answer is not a list of results.")
+        yield {str(one["userId"]): _result(one) for one in page if isinstance(one, dict) and "userId" in one}
 
 
-def _call(call: _Call, registration_id: int, now: datetime, timeout: float) -> tuple[ServiceAnswer, bytes]:
-    for last in (False, True):
-        registration = db.session.get_one(Registration, registration_id)
-        behaviour = platforms.behaviour(registration.platform.product)
-        try:
-            token = tokens.access_token(registration, [call.scope], now=now, timeout=timeout)
-        except tokens.NoToken as refused:
-            return refused.answer, b""
-        db.session.commit()
-        try:
-            reply = http.send(
-                call.method,
-                call.url,
-                timeout=timeout,
-                headers={**call.headers, "Authorization": f"Bearer {token}"},
-                body=call.body,
-            )
-        except http.NoAnswer as silence:
-            return from_silence(silence), b""
-        answer = from_http(reply, now=now)
-        if last or behaviour.classify(reply.status, reply.text).next is not platforms.Next.NEW_TOKEN:
-            break
-        tokens.forget(registration_id, token)
-    return answer, reply.body
+def _result(listed: Mapping[str, Any]) -> Result:
+    comment = listed.get("comment")
+    return Result(
+        score=_float(listed.get("resultScore")),
+        maximum=_float(listed.get("resultMaximum")),
+        comment=comment if isinstance(comment, str) else None,
+    )
 
 
 def _below(line_item_url: str, last: str, more: Mapping[str, str] | None = None) -> str:

@@ -5,33 +5,52 @@ Platforms send more than the specification and sometimes less tidy: Canvas leave
 sends no names. So nothing is refused for what is too much; what is absent, empty or of the wrong kind is
 None.
 
-Spec: https://www.imsglobal.org/spec/lti/v1p3/#resource-link-launch-request-message and
-https://www.imsglobal.org/spec/lti-dl/v2p0/#deep-linking-request-message
+Spec: https://www.imsglobal.org/spec/lti/v1p3/#resource-link-launch-request-message,
+https://www.imsglobal.org/spec/lti-dl/v2p0/#deep-linking-request-message and
+https://www.imsglobal.org/spec/lti-sr/v1p0
 """
 
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from lti_tool.errors import LaunchAnonymous, LaunchMalformed
-from lti_tool.lti.addresses import origin_of
+from lti_tool.lti.addresses import origin_of, submission_named_by
 from lti_tool.lti.roles import TEST_USER, CourseRole, is_administrator, role_in_course
+from lti_tool.lti.scopes import NOTICES
 
 _LTI = "https://purl.imsglobal.org/spec/lti/claim/"
 _AGS = "https://purl.imsglobal.org/spec/lti-ags/claim/endpoint"
 _NRPS = "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice"
+_CANVAS_PLACEMENT = "https://www.instructure.com/placement"
+_NOTICES = _LTI + "platformnotificationservice"
+CONTEXT_COPY = "LtiContextCopyNotice"
 _DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/deep_linking_settings"
 
 RESOURCE_LINK = "resource_link"
 DEEP_LINKING = "deep_linking"
-_MESSAGE_TYPES = {"LtiResourceLinkRequest": RESOURCE_LINK, "LtiDeepLinkingRequest": DEEP_LINKING}
+SUBMISSION_REVIEW = "submission_review"
+DATA_PRIVACY = "data_privacy"
+_MESSAGE_TYPES = {
+    "LtiResourceLinkRequest": RESOURCE_LINK,
+    "LtiDeepLinkingRequest": DEEP_LINKING,
+    "LtiSubmissionReviewRequest": SUBMISSION_REVIEW,
+    "DataPrivacyLaunchRequest": DATA_PRIVACY,
+}
 _UNSUBSTITUTED = re.compile(r"\$[A-Za-z][\w.]*")
 _LONGEST_NAME = 255
+_NAMES = frozenset({"name", "given_name", "family_name", "email"})
+"""Of a launch, what belongs to the account alone."""
+MOST_POINTS = 1000
+"""No gradebook column of a micro-credential needs more."""
+_NO_COURSE = ("truncated", "timed out")
+_MOST_ORIGINS = 20
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_IDENTIFIER = re.compile(r"[\x20-\x7e]{1,255}")
+IDENTIFIER = re.compile(r"[\x20-\x7e]{1,255}")
+"""What LTI lets an id be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +119,11 @@ class LaunchMessage:
     ags: GradesClaim | None = None
     nrps: str | None = None
     """Address of Names and Role Provisioning."""
+    notices: str | None = None
+    """Address of the Platform Notification Service, where it would tell us of course copies."""
     deep_linking: DeepLinkingSettings | None = None
+    for_user: str | None = None
+    """Whose work is to be reviewed, as ``sub`` would name them; ``subject`` is who came to review it."""
     return_url: str | None = None
     locale: str | None = None
     target_link_uri: str
@@ -111,6 +134,8 @@ class LaunchMessage:
     """As the platform writes it, most often ISO 8601."""
     term_end: str | None = None
     term_sis: str | None = None
+    placement_name: str | None = None
+    """From where in Canvas somebody adds something: ``assignment_selection``, ``course_assignments_menu``, ..."""
     is_test_user: bool = False
     """Canvas' Student View: may try everything, is never graded."""
 
@@ -124,16 +149,59 @@ class LaunchMessage:
 
     @property
     def credential_key(self) -> str | None:
-        """The micro-credential that the link was made for: from the custom parameter, else from its own
-        address, since Canvas does not always keep custom parameters."""
-        if said := self.custom.get("credential"):
-            return said
-        return next(iter(parse_qs(urlsplit(self.target_link_uri).query).get("credential", [])), None)
+        """The micro-credential that the link was made for; several, separated by commas, are a choice."""
+        return self._said_of_link("credential")
+
+    @property
+    def stack_key(self) -> str | None:
+        """The stack that the link was made for."""
+        return self._said_of_link("stack")
+
+    @property
+    def says_itself(self) -> bool:
+        """Whether custom parameters say what the link was made for, which only who made the link can write."""
+        return any(self.custom.get(name) for name in ("credential", "stack"))
+
+    @property
+    def points(self) -> float | None:
+        """What the gradebook column is out of, as it was said when the link was made; None where that makes no
+        sense."""
+        try:
+            said = float(self.custom.get("points", ""))
+        except ValueError:
+            return None
+        return said if 0 < said <= MOST_POINTS else None
+
+    @property
+    def score_policy(self) -> str | None:
+        """How many of the points a demonstration gets, as it was said when the link was made."""
+        return self.custom.get("score_policy") or None
+
+    @property
+    def submission(self) -> tuple[int, int] | None:
+        """Our activity and our submission, where the launch goes to the address of one (SpeedGrader does)."""
+        return submission_named_by(self.target_link_uri)
+
+    def _said_of_link(self, name: str) -> str | None:
+        """From the custom parameter, else from the link's own address, since Canvas does not always keep custom
+        parameters. Where they say what the link is, the address adds nothing: whoever opens a link may write it."""
+        if self.says_itself:
+            return self.custom.get(name) or None
+        query = parse_qs(urlsplit(self.target_link_uri).query)
+        return UNSTORABLE.sub("", next(iter(query.get(name, [])), "")) or None
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Ids of the courses that this one was copied from, the nearest first, as far as the platform says."""
+        said = (part.strip() for part in self.custom.get("context_history", "").split(","))
+        # Canvas ends a list that is too long with a word of its own, and says so where it gave up.
+        return tuple(dict.fromkeys(part for part in said if part and part not in _NO_COURSE))[:_MOST_ORIGINS]
 
     def to_map(self) -> dict[str, Any]:
         """For ``launch.claims``: everything but names and e-mail, which belong to the account alone."""
-        nameless = replace(self, name=None, given_name=None, family_name=None, email=None)
-        return {key: _plain(value) for key, value in asdict(nameless).items() if value is not None}
+        return {
+            key: _plain(value) for key, value in vars(self).items() if value is not None and key not in _NAMES
+        }
 
     @classmethod
     def from_map(cls, stored: Mapping[str, Any]) -> "LaunchMessage":
@@ -184,6 +252,12 @@ def from_claims(claims: Mapping[str, Any], *, client_id: str, course_as_link: bo
     if course_as_link and link is not None and course is not None and link.id == course.id:
         link = None
     settings = _deep_linking(claims.get(_DEEP_LINKING)) if message_type == DEEP_LINKING else None
+    grades = _grades(claims.get(_AGS))
+    for_user = None
+    if message_type == SUBMISSION_REVIEW:
+        for_user = _identifier(_map(claims.get(_LTI + "for_user")).get("user_id"), "for_user.user_id")
+        if grades is None or grades.lineitem is None:
+            raise LaunchMalformed("lineitem")
     if claims.get("sub") in (None, ""):
         raise LaunchAnonymous
     presentation = _map(claims.get(_LTI + "launch_presentation"))
@@ -195,7 +269,7 @@ def from_claims(claims: Mapping[str, Any], *, client_id: str, course_as_link: bo
         client_id=client_id,
         deployment_id=deployment_id,
         subject=_identifier(claims.get("sub"), "sub"),
-        name=_name(claims.get("name")),
+        name=one_line(claims.get("name")),
         given_name=_known(claims.get("given_name")),
         family_name=_known(claims.get("family_name")),
         email=_known(claims.get("email")),
@@ -203,27 +277,64 @@ def from_claims(claims: Mapping[str, Any], *, client_id: str, course_as_link: bo
         course=course,
         resource_link=link,
         custom=custom,
-        ags=_grades(claims.get(_AGS)),
+        ags=grades,
         nrps=_address(_map(claims.get(_NRPS)).get("context_memberships_url")),
+        notices=_notices(_map(claims.get(_NOTICES))),
         deep_linking=settings,
+        for_user=for_user,
         return_url=_address(presentation.get("return_url")),
         locale=_known(presentation.get("locale")) or _known(claims.get("locale")),
         target_link_uri=target_link_uri,
         person_sis=_known(lis.get("person_sourcedid")) or custom.get("person_sis") or None,
-        section_sis=_known(lis.get("course_section_sourcedid"))
-        or _known(lis.get("course_offering_sourcedid"))
-        or custom.get("section_sis")
-        or None,
+        # What was asked for by name first: in Canvas the others are of the course.
+        section_sis=custom.get("section_sis")
+        or _known(lis.get("course_section_sourcedid"))
+        or _known(lis.get("course_offering_sourcedid")),
         term_name=custom.get("term_name") or None,
         term_start=custom.get("term_start") or None,
         term_end=custom.get("term_end") or None,
         term_sis=custom.get("term_sis") or None,
+        placement_name=_known(claims.get(_CANVAS_PLACEMENT)),
         is_test_user=TEST_USER in held,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoticeMessage:
+    """One notice of a platform. ``context_id`` and ``origins`` are of a course that was copied."""
+
+    id: str
+    kind: str
+    deployment_id: str
+    context_id: str | None
+    origins: tuple[str, ...]
+
+
+def notice_from_claims(claims: Mapping[str, Any]) -> NoticeMessage:
+    """Translate the claims of a notice whose signature, audience and times were checked.
+
+    :raises LaunchMalformed: naming the claim that is missing or wrong.
+    """
+    if claims.get(_LTI + "version") != "1.3.0":
+        raise LaunchMalformed("version")
+    notice = _map(claims.get(_LTI + "notice"))
+    origins = claims.get(_LTI + "origin_contexts")
+    context = _course(claims.get(_LTI + "context"))
+    return NoticeMessage(
+        id=_identifier(notice.get("id"), "notice.id"),
+        kind=_identifier(notice.get("type"), "notice.type"),
+        deployment_id=_identifier(claims.get(_LTI + "deployment_id"), "deployment_id"),
+        context_id=context.id if context is not None else None,
+        origins=tuple(
+            one for one in (origins if isinstance(origins, list) else []) if _text(one) == one and one
+        )[:_MOST_ORIGINS],
     )
 
 
 def _plain(value: Any) -> Any:
     """Sets become sorted lists, so that the same launch is stored the same way."""
+    if is_dataclass(value):
+        value = vars(value)
     if isinstance(value, frozenset):
         return sorted(value)
     if isinstance(value, dict):
@@ -246,7 +357,7 @@ def _known(value: Any) -> str | None:
     return None if text is None or _UNSUBSTITUTED.fullmatch(text) else text
 
 
-def _name(value: Any) -> str | None:
+def one_line(value: Any) -> str | None:
     """A name on one line, without the invisible marks that turn text around: it stands in tables beside others."""
     text = _known(value)
     if text is None:
@@ -261,7 +372,7 @@ def _address(value: Any) -> str | None:
 
 
 def _identifier(value: Any, claim: str) -> str:
-    if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
+    if not isinstance(value, str) or not IDENTIFIER.fullmatch(value):
         raise LaunchMalformed(claim)
     return value
 
@@ -311,6 +422,13 @@ def _grades(value: Any) -> GradesClaim | None:
         lineitems=_address(value.get("lineitems")),
         lineitem=_address(value.get("lineitem")),
     )
+
+
+def _notices(service: Mapping[str, Any]) -> str | None:
+    types, scopes = (_texts(service.get(name)) for name in ("notice_types_supported", "scope"))
+    if CONTEXT_COPY not in types or NOTICES not in scopes:
+        return None
+    return _address(service.get("platform_notification_service_url"))
 
 
 def _deep_linking(value: Any) -> DeepLinkingSettings:

@@ -9,17 +9,13 @@ audience of several, parses keys for each launch and never refetches them.
 Spec: https://www.imsglobal.org/spec/security/v1p0/#step-3-authentication-response
 """
 
-import base64
-import binascii
-import json
 import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, NoReturn, Self, TypeGuard
+from typing import Any, Self
 
-import jwt
 from pylti1p3.cookie import CookieService
 from pylti1p3.deployment import Deployment as LibraryDeployment
 from pylti1p3.message_launch import MessageLaunch
@@ -27,60 +23,82 @@ from pylti1p3.registration import Registration as LibraryRegistration
 from pylti1p3.request import Request
 from pylti1p3.session import SessionService
 from pylti1p3.tool_config.abstract import ToolConfAbstract
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, bindparam, select, update
 
 from lti_tool import settings
-from lti_tool.database import db
+from lti_tool.database import db, table_of
 from lti_tool.errors import (
     CookieBlocked,
-    DeploymentUnknown,
     LaunchExpired,
     LaunchForged,
     LaunchMalformed,
     LaunchUsed,
     PlatformSaidNo,
-    PlatformUnknown,
 )
-from lti_tool.lti import claims, platform_keys, platforms, registrations
+from lti_tool.lti import claims, platforms, registrations, scopes, signed
 from lti_tool.lti.addresses import is_ours, may_carry_token, origin_of
-from lti_tool.lti.models import Deployment, Launch, LoginState, Registration
+from lti_tool.lti.models import Deployment, Launch, LoginState, Registration, Standing
 from lti_tool.lti.sessions import browser_hash, new_launch_id
 
 log = logging.getLogger(__name__)
-LEEWAY = timedelta(seconds=60)
 OLDEST = timedelta(minutes=10)
 """Canvas dates a message when the login starts, so one that is five minutes old is usual."""
 
-_RS256 = jwt.get_algorithm_by_name("RS256")
 _ERRORS = {
     "login_required": "You are not signed in to the LMS any more. Sign in there and open the activity again.",
     "launch_no_longer_valid": "The link took too long. Open the activity again from your course.",
     "unauthorized_client": "The LMS does not allow this tool here. An administrator can allow it.",
     "access_denied": "The LMS does not allow this tool here. An administrator can allow it.",
 }
+_LOGIN = select(
+    LoginState.registration_id,
+    LoginState.browser,
+    LoginState.fresh,
+    LoginState.storage_target,
+    LoginState.nonce,
+    LoginState.expires_at,
+    LoginState.used_at,
+).where(LoginState.state == bindparam("this"))
+_TAKE = (
+    update(table_of(LoginState))
+    .where(
+        LoginState.state == bindparam("this"),
+        LoginState.nonce == bindparam("given"),
+        LoginState.registration_id == bindparam("sent_to"),
+        LoginState.expires_at > bindparam("now"),
+        LoginState.used_at.is_(None),
+    )
+    .values(used_at=bindparam("now"))
+    .returning(LoginState.state)
+)
+
 _CODE = re.compile(r"[a-z_]{1,40}")
-_YEAR_9999 = 253_402_300_800
 _STATE = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
 def receive(
-    form: Mapping[str, str], *, browser: str | None, now: datetime
+    form: Mapping[str, str], *, browser: str | None, framed: bool = False, now: datetime
 ) -> tuple[Launch, claims.LaunchMessage]:
     """Check the message that a platform posted, use up its login, and open a visit.
 
+    Where the cookie did not come back and the launch may find its browser in another way, the visit has none yet
+    (``browser`` is empty) and opens nowhere; ``arrivals`` goes on from there.
+
     Lets go of the database connection before waiting for a platform's keys, so call it first in a
-    transaction. The visit is flushed, not committed; account, course and placement are still to be filled in.
+    transaction. The visit is not stored yet: account, course and placement are still to be filled in, and then
+    ``sessions.keep`` does it.
 
     :param browser: the value of our cookie as it came back, None if it did not.
+    :param framed: the launch may have arrived inside the platform's page, so the person can be asked.
     :raises Refused: PlatformSaidNo, CookieBlocked, LaunchForged, LaunchUsed, LaunchExpired, LaunchMalformed,
-        LaunchAnonymous, PlatformUnknown, DeploymentUnknown or PlatformSilent; none of them uses the login up
-        for good if the caller rolls back, as it should.
+        LaunchAnonymous, PlatformUnknown, PlatformPending, PlatformDisabled, DeploymentDisabled or PlatformSilent;
+        none of them uses the login up for good if the caller rolls back, as it should. DeploymentPending does: so
+        that somebody can approve the deployment, it is committed before it is refused.
     """
     if "error" in form:
         raise PlatformSaidNo(_reason(form["error"]))
-    if browser is None:
-        raise CookieBlocked
-    arriving = _Arriving(_Posted(form), _ManyClients(), _Logins(browser_hash(browser), now), now)
+    presented = "" if browser is None else browser_hash(browser)
+    arriving = _Arriving(_Posted(form), _ManyClients(), _Logins(presented, framed, now), now)
     arriving.validate()
     return arriving.visit, arriving.message
 
@@ -170,8 +188,11 @@ def _known_deployment(registration: Registration, deployment_id: str) -> Library
 class _Logins(SessionService):
     """The logins on their way, in the database, where every process sees them."""
 
-    def __init__(self, browser: str, now: datetime) -> None:
-        self.browser = browser
+    def __init__(self, presented: str, framed: bool, now: datetime) -> None:
+        self.browser = ""
+        """The browser that the launch is for; empty as long as nobody knows."""
+        self.presented = presented
+        self.framed = framed
         self.now = now
         self.registration_id = 0
         self.used = False
@@ -181,9 +202,14 @@ class _Logins(SessionService):
         """Find the login that a message answers, without using it up.
 
         :raises LaunchForged: there is none, or it was begun in another browser.
+        :raises CookieBlocked: the cookie did not come back, and nothing else can tell that this is the browser.
         """
         login = self._row(state) if _STATE.fullmatch(state) else None
-        if login is None or login.browser != self.browser:
+        if login is not None and login.browser == self.presented:
+            self.browser = login.browser
+        elif login is None or not self._may_wait(login):
+            if not self.presented:
+                raise CookieBlocked
             raise LaunchForged("The message does not answer a login of this browser.")
         self._state = state
         self.registration_id = login.registration_id
@@ -195,20 +221,8 @@ class _Logins(SessionService):
         :raises LaunchUsed: it was used before.
         :raises LaunchExpired: its ten minutes are over.
         """
-        taken = db.session.scalar(
-            update(LoginState)
-            .where(
-                LoginState.state == self._state,
-                LoginState.nonce == nonce,
-                LoginState.registration_id == self.registration_id,
-                LoginState.browser == self.browser,
-                LoginState.expires_at > self.now,
-                LoginState.used_at.is_(None),
-            )
-            .values(used_at=self.now)
-            .returning(LoginState.state)
-            .execution_options(synchronize_session=False)
-        )
+        values = {"this": self._state, "given": nonce, "sent_to": self.registration_id, "now": self.now}
+        taken = db.session.scalar(_TAKE, values)
         if taken is not None:
             return True
         login = self._row(self._state)
@@ -218,16 +232,13 @@ class _Logins(SessionService):
             raise LaunchUsed
         return False
 
-    def _row(self, state: str) -> Row[int, str, str, datetime, datetime | None] | None:
-        return db.session.execute(
-            select(
-                LoginState.registration_id,
-                LoginState.browser,
-                LoginState.nonce,
-                LoginState.expires_at,
-                LoginState.used_at,
-            ).where(LoginState.state == state)
-        ).one_or_none()
+    def _may_wait(self, login: Row[*tuple[Any, ...]]) -> bool:
+        """Another proof is asked for only where the browser brought no cookie to the login either, and where there
+        can be one. ``arrivals`` gives the reasons."""
+        return login.fresh and (self.framed or login.storage_target is not None)
+
+    def _row(self, state: str) -> Row[*tuple[Any, ...]] | None:
+        return db.session.execute(_LOGIN, {"this": state}).one_or_none()
 
 
 class _NoTraffic:
@@ -251,6 +262,7 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
         )
         self._now = now
         self._claims: dict[str, Any] = {}
+        self._signed: signed.Message
         self._row: Registration
         self._deployment: Deployment
 
@@ -276,18 +288,11 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
         return self._request.get_param(key)
 
     def validate_jwt_format(self) -> Self:
-        """Take the message apart, once. Nothing in it is believed yet; ``jwk``, ``jku`` and ``x5u`` never
-        are."""
-        parts = self._get_request_param("id_token").split(".")
-        if len(parts) != 3:
-            _forged()
-        header, self._claims = _json(parts[0]), _json(parts[1])
-        if header.get("alg") != "RS256" or "crit" in header:
-            raise LaunchForged("The message is not signed the way LTI requires.")
-        if not _is_name(header.get("kid")):
-            raise LaunchForged("The message does not say which key signed it.")
+        """Take the message apart, once. Nothing in it is believed yet."""
+        self._signed = signed.take_apart(self._get_request_param("id_token"))
+        self._claims = self._signed.claims
         body: Any = self._claims
-        self._jwt = {"header": {"alg": "RS256", "kid": header["kid"]}, "body": body}
+        self._jwt = {"header": {"alg": "RS256", "kid": self._signed.kid}, "body": body}
         return self
 
     def validate_state(self) -> Self:
@@ -296,55 +301,29 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
 
     def validate_registration(self) -> Self:
         """The registration by issuer and each audience, which must be the one that the login was sent to."""
-        issuer, audience = self._claims.get("iss"), self._claims.get("aud")
-        audiences: list[Any] = audience if isinstance(audience, list) else [audience]
-        if not _is_name(issuer):
-            raise LaunchMalformed("iss")
-        if not audiences or not all(_is_name(one) for one in audiences):
-            raise LaunchMalformed("aud")
-        found = registrations.for_audience(issuer, audiences)
-        if not found:
-            raise PlatformUnknown(issuer)
-        for registration in found:
+        for registration in signed.addressed_to(self._claims):
             if registration.id == self._session_service.registration_id:
                 self._row = registration
                 self._registration = _for_library(registration)
                 break
         else:
             raise LaunchForged("The message answers a login at another platform.")
-        if len(audiences) > 1 and self._claims.get("azp") != self._row.client_id:
-            raise LaunchForged("The message is meant for another tool.")
+        signed.check_party(self._claims, self._row)
         return self
 
     def validate_jwt_signature(self) -> Self:
-        token = self._get_request_param("id_token")
-        signed, _, signature = token.rpartition(".")
-        keys = platform_keys.keys_for(
-            self._row.jwks_url,
-            self._jwt["header"]["kid"],
-            now=self._now,
-            timeout=settings.current().platform_timeout,
-            before_waiting=db.session.commit,
-        )
-        data, mark = signed.encode("ascii"), _bytes(signature)
-        if not any(_RS256.verify(data, key, mark) for key in keys):
-            raise LaunchForged("The signature does not fit the message.")
+        signed.check_signature(self._signed, self._row, now=self._now)
         if self._session_service.used:
             raise LaunchUsed
         return self
 
     def validate_times(self) -> Self:
-        issued, ends = _moment(self._claims, "iat"), _moment(self._claims, "exp")
-        now = self._now.timestamp()
-        if issued > now + LEEWAY.total_seconds():
-            raise LaunchMalformed("iat")
-        if ends <= now - LEEWAY.total_seconds() or issued < now - (OLDEST + LEEWAY).total_seconds():
-            raise LaunchExpired
+        signed.check_times(self._claims, now=self._now, oldest=OLDEST)
         return self
 
     def validate_nonce(self) -> Self:
         nonce = self._claims.get("nonce")
-        if not _is_name(nonce):
+        if not signed.is_name(nonce):
             raise LaunchMalformed("nonce")
         if not self._session_service.check_nonce(nonce):
             raise LaunchForged("The message belongs to another login.")
@@ -358,17 +337,40 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
         )
         if not is_ours(self.message.target_link_uri, settings.current().public_url):
             raise LaunchMalformed("target_link_uri")
-        ags, row = self.message.ags, self._row
-        known = (row.issuer, row.auth_url, row.token_url, row.jwks_url)
-        if ags is not None and ags.lineitem is not None and not may_carry_token(ags.lineitem, known):
-            log.warning("gradebook address refused", extra={"registration": row.id})
-            self.message = replace(self.message, ags=replace(ags, lineitem=None))
+        self.message = self._without_foreign_services(self.message)
         return self
 
+    def _without_foreign_services(self, message: claims.LaunchMessage) -> claims.LaunchMessage:
+        """The message without service addresses that must not see a token; the visit itself is fine."""
+        row = self._row
+        known = (row.issuer, row.auth_url, row.token_url, row.jwks_url)
+
+        def kept(address: str | None) -> str | None:
+            if address is None or may_carry_token(address, known):
+                return address
+            log.warning("service address refused", extra={"registration": row.id})
+            return None
+
+        ags, notices = message.ags, message.notices
+        if ags is not None:
+            ags = replace(ags, lineitems=kept(ags.lineitems), lineitem=kept(ags.lineitem))
+        return replace(message, ags=ags, nrps=kept(message.nrps), notices=kept(notices))
+
     def validate_deployment(self) -> Self:
-        deployment = registrations.find_deployment(self._row.id, self.message.deployment_id)
-        if deployment is None:
-            raise DeploymentUnknown(self.message.deployment_id)
+        """A deployment appears with its first valid launch, active or pending as its registration says."""
+        deployment = registrations.take_deployment(self._row, self.message.deployment_id, now=self._now)
+        if deployment.state == Standing.PENDING:
+            db.session.commit()
+        registrations.check_open(self._row, deployment)
+        ags = self.message.ags
+        granted = scopes.after_launch(
+            self._row.granted_scopes,
+            None if ags is None else ags.scopes,
+            roster=self.message.nrps is not None,
+            of_activity=self.message.resource_link is not None,
+        )
+        if granted != self._row.granted_scopes:
+            self._row.granted_scopes = granted
         self._deployment = deployment
         return self
 
@@ -378,24 +380,23 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
             id=self._launch_id,
             browser=self._session_service.browser,
             deployment=self._deployment,
+            deployment_pk=self._deployment.id,
             message_type=self.message.message_type,
             subject=self.message.subject,
             claims=self.message.to_map(),
             role=str(self.message.role),
             administrator=self.message.is_administrator,
-            frame_ancestors=_framers(self.message, self._row),
+            frame_ancestors=_framers(self.message, self._deployment),
             created_at=self._now,
             expires_at=self._now + timedelta(hours=settings.current().launch_hours),
         )
-        db.session.add(self.visit)
-        db.session.flush()
         return self
 
 
-def _framers(message: claims.LaunchMessage, registration: Registration) -> list[str]:
+def _framers(message: claims.LaunchMessage, deployment: Deployment) -> list[str]:
     """Origins that may show this visit in a frame. The issuer is not enough: hosted Canvas frames us from the
     school's own address, logs in at another and names a third one as issuer."""
-    ags, picking = message.ags, message.deep_linking
+    ags, picking, registration = message.ags, message.deep_linking, deployment.registration
     addresses = (
         message.return_url,
         registration.auth_url,
@@ -404,39 +405,6 @@ def _framers(message: claims.LaunchMessage, registration: Registration) -> list[
         ags.lineitem if ags else None,
         message.nrps,
         picking.return_url if picking else None,
+        *deployment.frame_origins,
     )
     return list(dict.fromkeys(origin for address in addresses if (origin := origin_of(address))))
-
-
-def _forged() -> NoReturn:
-    raise LaunchForged("The message is not a signed LTI message.")
-
-
-def _is_name(value: object) -> TypeGuard[str]:
-    """Text that can be looked up: a database knows neither NUL nor half a surrogate pair."""
-    return isinstance(value, str) and value != "" and not claims.UNSTORABLE.search(value)
-
-
-def _bytes(segment: str) -> bytes:
-    try:
-        return base64.b64decode(
-            segment.encode("ascii") + b"=" * (-len(segment) % 4), altchars=b"-_", validate=True
-        )
-    except (UnicodeEncodeError, binascii.Error):
-        _forged()
-
-
-def _json(segment: str) -> dict[str, Any]:
-    try:
-        value = json.loads(_bytes(segment))
-    except (ValueError, RecursionError):
-        _forged()
-    return value if isinstance(value, dict) else _forged()
-
-
-def _moment(body: Mapping[str, Any], claim: str) -> float:
-    """Seconds since 1970. JSON in Python may hold NaN, and whole numbers too large for any clock."""
-    value = body.get(claim)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _YEAR_9999:
-        raise LaunchMalformed(claim)
-    return value

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import quote, urlencode
 
+from sqlalchemy import insert
+
 from lti_tool import settings
-from lti_tool.database import db
+from lti_tool.database import db, table_of
 from lti_tool.errors import LaunchMalformed
-from lti_tool.lti import registrations
+from lti_tool.lti import platforms, registrations, storage
 from lti_tool.lti.addresses import LAUNCH_PATH, is_ours
 from lti_tool.lti.models import LoginState
 from lti_tool.lti.sessions import browser_hash
@@ -22,25 +24,34 @@ from lti_tool.lti.sessions import browser_hash
 LOGIN_LASTS = timedelta(minutes=10)
 LONGEST = 8_000
 """Characters of one parameter. Anybody may begin a login, and each leaves a row and a redirect."""
+_INSERT = insert(table_of(LoginState))
+_COLUMNS = tuple(column.key for column in table_of(LoginState).columns)
 
 
 @dataclass(frozen=True)
 class LoginRedirect:
-    """Where to send the browser. ``url`` holds one-time values: never log it."""
+    """Where to send the browser. ``url`` holds one-time values: never log it.
+
+    ``storage`` is what the platform's page should keep before the browser goes there; None for a plain redirect.
+    """
 
     url: str
     state: str
+    storage: storage.Offer | None
 
 
-def begin(params: Mapping[str, str], *, browser: str, now: datetime) -> LoginRedirect:
-    """Answer a third-party initiated login; ``params`` are the form fields or the query, ``browser`` the
-    cookie's value.
+def begin(params: Mapping[str, str], *, browser: str, fresh: bool = False, now: datetime) -> LoginRedirect:
+    """Answer a third-party initiated login; ``params`` are the form fields or the query.
 
     The deployment (``lti_deployment_id``, in older Canvas ``deployment_id``) is ignored here: nothing is
     signed yet, and the id_token names it again.
 
+    :param browser: the cookie's value, which came with the login or is set with the answer to it.
+    :param fresh: the browser brought no cookie, so it may be one that keeps none. Where the platform offers to keep
+        something for us, it is asked to only then: nobody else should wait for it.
     :raises LaunchMalformed: a required parameter is missing, or the target is not ours.
     :raises PlatformUnknown: no registration, or the issuer has several and no client_id was given.
+    :raises PlatformPending, PlatformDisabled: nobody may come in through it now.
     """
     for name in ("iss", "login_hint", "target_link_uri"):
         if not params.get(name) or "\0" in params[name]:
@@ -53,16 +64,21 @@ def begin(params: Mapping[str, str], *, browser: str, now: datetime) -> LoginRed
     if not is_ours(target, public_url):
         raise LaunchMalformed("target_link_uri")
     registration = registrations.find(params["iss"], params.get("client_id", "").replace("\0", "") or None)
+    registrations.check_open(registration)
+    offered = storage.target_of(params)
+    if offered is None and fresh and platforms.behaviour(registration.platform.product).tells_of_storage:
+        offered = storage.ASK
     login = LoginState(
         state=secrets.token_urlsafe(32),
         nonce=secrets.token_urlsafe(32),
         registration_id=registration.id,
         browser=browser_hash(browser),
+        fresh=fresh,
+        storage_target=offered if fresh else None,
         target_link_uri=target,
         expires_at=now + LOGIN_LASTS,
     )
-    db.session.add(login)
-    db.session.flush()
+    db.session.execute(_INSERT, {name: getattr(login, name) for name in _COLUMNS})
     request = {
         "scope": "openid",
         "response_type": "id_token",
@@ -76,7 +92,9 @@ def begin(params: Mapping[str, str], *, browser: str, now: datetime) -> LoginRed
     }
     if "lti_message_hint" in params:
         request["lti_message_hint"] = params["lti_message_hint"]
-    return LoginRedirect(_with_query(registration.auth_url, request), login.state)
+    return LoginRedirect(
+        _with_query(registration.auth_url, request), login.state, storage.offer_for(login, registration)
+    )
 
 
 def _with_query(url: str, values: Mapping[str, str]) -> str:

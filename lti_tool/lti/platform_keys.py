@@ -85,7 +85,7 @@ def _looked_up(jwks_url: str, kid: str, now: datetime, timeout: float) -> _KeySe
             raise http.NoAnswer(f"HTTP status {answer.status}.", sent=True)
         keys = _parse(answer.body)
         fetched = _KeySet(keys, now + _lifetime(answer.headers.get("Cache-Control", "")), now, reached=True)
-    except (http.NoAnswer, ValueError) as error:
+    except (http.NoAnswer, ValueError, RecursionError) as error:
         log.warning("platform keys not fetched", extra={"jwks_url": jwks_url, "cause": str(error)})
         old = known or _KeySet({}, now, now, reached=False)
         fetched = _KeySet(old.keys, now + _BETWEEN_LOOKS, now, old.reached)
@@ -108,7 +108,7 @@ def _parse(body: bytes) -> dict[str, tuple[RSAPublicKey, ...]]:
     """The usable keys of a key set. Open edX names neither ``alg`` nor ``use``; whatever does not sign is
     left out.
 
-    :raises ValueError: not a key set at all.
+    :raises ValueError, RecursionError: not a key set at all.
     """
     document = json.loads(body)
     listed = document.get("keys") if isinstance(document, dict) else None

@@ -35,6 +35,16 @@ class CourseRole(StrEnum):
     NONE = "none"
 
 
+ROLE_LABELS = {
+    CourseRole.INSTRUCTOR.value: "Instructor",
+    CourseRole.LEARNER.value: "Learner",
+    CourseRole.ADMINISTRATOR.value: "Administrator",
+    CourseRole.DESIGNER.value: "Course designer",
+    CourseRole.OBSERVER.value: "Observer",
+}
+"""What pages call somebody."""
+
+
 # Someone with several roles gets the first of these. A context administrator runs the course, as Open edX's
 # staff do; that opens no registrar's desk, for which is_administrator and the access list are asked.
 _ORDER = (
@@ -56,6 +66,14 @@ def role_in_course(roles: Iterable[str]) -> CourseRole:
         if name in held:
             return role
     return CourseRole.ADMINISTRATOR if is_administrator(roles) else CourseRole.NONE
+
+
+def role_among_members(roles: Iterable[str]) -> CourseRole:
+    """The same for a list of people, where platforms may say ``Learner`` for the whole URI (NRPS 2.0, section
+    2.2)."""
+    return role_in_course(
+        role if ":" in role else f"{_VOCABULARY}membership#{role.rpartition('#')[2]}" for role in roles
+    )
 
 
 def is_administrator(roles: Iterable[str]) -> bool:

@@ -11,12 +11,13 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from lti_tool.database import db
+from lti_tool.database import db, table_of
 from lti_tool.errors import SessionOver
-from lti_tool.lti.models import AccessToken, Launch, LoginState
+from lti_tool.lti import registrations
+from lti_tool.lti.models import AccessToken, Arrival, Launch, LoginState
 
 COOKIE_NAME = "__Host-tessera"
 COOKIE_ATTRIBUTES: dict[str, Any] = {
@@ -31,6 +32,8 @@ COOKIE_ATTRIBUTES: dict[str, Any] = {
 }
 
 _LAUNCH_ID = re.compile(r"[\w-]{1,64}", re.ASCII)
+_INSERT = insert(table_of(Launch))
+_COLUMNS = tuple(column.key for column in table_of(Launch).columns)
 _KEPT_AFTER_LOGIN = timedelta(days=1)
 _KEPT_AFTER_LAUNCH = timedelta(days=30)
 _BATCH = 500
@@ -50,16 +53,38 @@ def new_launch_id() -> str:
     return secrets.token_urlsafe(24)
 
 
+def keep(launch: Launch) -> None:
+    """Store a new visit, in one statement, when everything about it is known. The object itself stays outside the
+    database session."""
+    db.session.execute(_INSERT, {name: getattr(launch, name) for name in _COLUMNS})
+
+
+def is_launch_id(text: str) -> bool:
+    """Whether this could be the id of a visit, and may be looked up: a database takes no NUL."""
+    return _LAUNCH_ID.fullmatch(text) is not None
+
+
 def open_launch(launch_id: str, *, browser_cookie: str | None, now: datetime) -> Launch:
     """The visit with that id, for the browser that it belongs to.
 
     :raises SessionOver: unknown, expired, or another browser's; which of them is not said.
+    :raises PlatformDisabled, DeploymentDisabled: switched off since; PlatformPending and DeploymentPending likewise.
     """
-    launch = db.session.get(Launch, launch_id) if _LAUNCH_ID.fullmatch(launch_id) else None
-    presented = browser_hash(browser_cookie or "")
-    if launch is None or not hmac.compare_digest(launch.browser, presented) or launch.expires_at <= now:
+    launch = find_launch(launch_id)
+    if launch is None or not belongs(launch, browser_cookie) or launch.expires_at <= now:
         raise SessionOver
+    registrations.check_open(launch.deployment.registration, launch.deployment)
     return launch
+
+
+def find_launch(launch_id: str) -> Launch | None:
+    """The visit with that id, whoever asks and whether or not it is over."""
+    return db.session.get(Launch, launch_id) if is_launch_id(launch_id) else None
+
+
+def belongs(launch: Launch, browser_cookie: str | None) -> bool:
+    """Whether the browser with this cookie is the one that the launch was bound to."""
+    return hmac.compare_digest(launch.browser, browser_hash(browser_cookie or ""))
 
 
 def sweep(now: datetime) -> int:
@@ -69,7 +94,8 @@ def sweep(now: datetime) -> int:
     launch for a month, so that what refers to it in the log can still be looked up.
     """
     return (
-        _delete(LoginState.state, LoginState.expires_at, now - _KEPT_AFTER_LOGIN)
+        _delete(Arrival.id, Arrival.expires_at, now - _KEPT_AFTER_LOGIN)
+        + _delete(LoginState.state, LoginState.expires_at, now - _KEPT_AFTER_LOGIN)
         + _delete(AccessToken.id, AccessToken.expires_at, now)
         + _delete(Launch.id, Launch.expires_at, now - _KEPT_AFTER_LAUNCH)
     )

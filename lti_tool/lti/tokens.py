@@ -61,13 +61,7 @@ def access_token(registration: Registration, scopes: Iterable[str], *, now: date
     :param timeout: seconds to wait for the platform.
     :raises NoToken: the platform refused, was silent, or said something else.
     """
-    client = _Client(
-        registration.id,
-        registration.client_id,
-        registration.token_url,
-        registration.token_audience or registration.token_url,
-        " ".join(sorted(set(scopes))),
-    )
+    client = _client(registration, scopes)
     if (token := _kept(client, now)) is not None:
         return token
     # Waiting for another thread's answer is waiting for the platform, too.
@@ -77,9 +71,24 @@ def access_token(registration: Registration, scopes: Iterable[str], *, now: date
             return token
         assertion = _assertion(client, now)
         db.session.commit()
-        token, seconds = _ask(client, assertion, now, timeout)
+        token, seconds, _ = _ask(client, assertion, now, timeout)
         _keep(client, token, now + timedelta(seconds=max(seconds - _MARGIN, 0.0)))
     return token
+
+
+def ask_anew(
+    registration: Registration, scopes: Iterable[str], *, now: datetime, timeout: float
+) -> tuple[str, frozenset[str] | None]:
+    """A token that nobody keeps, whatever stands ready: to see whether the platform gives one. Commits first.
+
+    :returns: the token, and the scopes that it is for as the platform says; None if it does not say.
+    :raises NoToken: it gave none.
+    """
+    client = _client(registration, scopes)
+    assertion = _assertion(client, now)
+    db.session.commit()
+    token, _, granted = _ask(client, assertion, now, timeout)
+    return token, granted
 
 
 def forget(registration_id: int, token: str) -> None:
@@ -89,6 +98,16 @@ def forget(registration_id: int, token: str) -> None:
         delete(AccessToken).where(AccessToken.registration_id == registration_id, AccessToken.token == token)
     )
     db.session.commit()
+
+
+def _client(registration: Registration, scopes: Iterable[str]) -> _Client:
+    return _Client(
+        registration.id,
+        registration.client_id,
+        registration.token_url,
+        registration.token_audience or registration.token_url,
+        " ".join(sorted(set(scopes))),
+    )
 
 
 def _kept(client: _Client, now: datetime) -> str | None:
@@ -133,7 +152,7 @@ def _lock(client: _Client) -> threading.Lock:
 
 
 def _assertion(client: _Client, now: datetime) -> str:
-    kid, private = keys.signing_key()
+    kid, private = keys.signing_key(now)
     claims = {
         "iss": client.client_id,
         "sub": client.client_id,
@@ -145,9 +164,11 @@ def _assertion(client: _Client, now: datetime) -> str:
     return jwt.encode(claims, private, "RS256", headers={"kid": kid})
 
 
-def _ask(client: _Client, assertion: str, now: datetime, timeout: float) -> tuple[str, float]:
-    """The token and its life in seconds. Moodle says text/html of its JSON, so the content type is not looked
-    at."""
+def _ask(
+    client: _Client, assertion: str, now: datetime, timeout: float
+) -> tuple[str, float, frozenset[str] | None]:
+    """The token, its life in seconds, and what it is for where that is said. Moodle says text/html of its JSON, so the
+    content type is not looked at."""
     form = {
         "grant_type": "client_credentials",
         "client_assertion_type": _JWT_BEARER,
@@ -175,4 +196,5 @@ def _ask(client: _Client, assertion: str, now: datetime, timeout: float) -> tupl
                 status=answer.status, body="No access token in the reply.", sent=False, at_token=True
             )
         )
-    return token, min(seconds, 24 * 3600.0)
+    said = reply.get("scope")
+    return token, min(seconds, 24 * 3600.0), frozenset(said.split()) if isinstance(said, str) else None

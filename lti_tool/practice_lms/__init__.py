@@ -15,7 +15,7 @@ from typing import Any, Self
 from flask import Flask
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from lti_tool.practice_lms import launches, pages, services, store
+from lti_tool.practice_lms import launches, pages, registration, services, store
 from lti_tool.practice_lms.platform import Lms, LmsConfig
 from lti_tool.practice_lms.products.canvas import Canvas
 from lti_tool.practice_lms.products.moodle import Moodle
@@ -26,6 +26,7 @@ __all__ = ["LmsConfig", "RunningLms", "create_lms", "serve", "sign"]
 def create_lms(config: LmsConfig) -> Flask:
     """Make the LMS as a Flask application; its people and course are made when its home is empty."""
     lms = Lms(config, Canvas if config.behaviour == "canvas" else Moodle)
+    lms.config = registration.restore(lms.config, lms.settings)
     app = Flask(__name__)
     app.extensions["practice_lms"] = lms
     app.config["SECRET_KEY"] = lms.secret_key
@@ -34,6 +35,7 @@ def create_lms(config: LmsConfig) -> Flask:
     app.config["SESSION_COOKIE_NAME"] = f"practice_lms_{config.port}"
     app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
     launches.register(app, lms)
+    registration.register(app, lms)
     services.register(app, lms)
     pages.register(app, lms)
     return app

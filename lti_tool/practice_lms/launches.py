@@ -8,22 +8,31 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from sqlite3 import Connection, Row
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import jwt
 import requests
-from flask import Flask, Response, abort, flash, make_response, render_template, request, session
+from flask import Flask, Response, abort, flash, make_response, redirect, render_template, request, session
+from werkzeug.wrappers import Response as AnyResponse
 
-from lti_tool.practice_lms import store
+from lti_tool.practice_lms import courses, store
 from lti_tool.practice_lms.platform import CLAIM, DEEP_LINKING, Launch, Lms, current
 
+NAMES = ("name", "given_name", "family_name", "email", "picture")
 LAUNCH_LIFETIME = timedelta(minutes=5)
+SEVERAL = "several-"
+"""Begins the handle of a picker that was opened from where several activities are taken."""
 
 
 def register(app: Flask, lms: Lms) -> None:
     app.add_url_rule("/frame/activity/<int:activity_id>", view_func=start_activity)
     app.add_url_rule("/frame/add", view_func=start_picker)
     app.add_url_rule("/frame/administration", view_func=start_administration)
+    app.add_url_rule("/frame/review/<int:item_id>/<int:person_id>", view_func=start_review)
     app.add_url_rule("/auth", view_func=authorize, methods=["GET", "POST"])
+    app.add_url_rule("/api/lti/authorize_redirect", view_func=authorize_redirect, methods=["GET", "POST"])
+    app.add_url_rule("/post_message_forwarding", view_func=storage_frame)
+    app.add_url_rule(lms.behaviour.leave_path, view_func=leave)
     app.add_url_rule("/jwks", view_func=jwks)
     app.add_url_rule(lms.behaviour.return_path, view_func=deep_linking_return, methods=["POST"])
 
@@ -56,7 +65,7 @@ def start_picker() -> Response:
         person = signed_in(db)
         if person is None or person["role"] != "instructor":
             abort(403)
-        return _start(db, "deep_linking", person, None)
+        return _start(db, "deep_linking", person, None, several="several" in request.args)
 
 
 def start_administration() -> Response:
@@ -68,18 +77,48 @@ def start_administration() -> Response:
         return _start(db, "administration", person, activity)
 
 
+def start_review(item_id: int, person_id: int) -> Response:
+    """What an instructor opens from the gradebook: the work that a learner has handed in at the tool."""
+    with current().store.transaction() as db:
+        person, learner, item = signed_in(db), store.person(db, person_id), store.line_item(db, item_id)
+        if person is None or person["role"] != "instructor" or learner is None or item is None:
+            abort(404)
+        address = current().behaviour.review(item, store.grade(db, item_id, person_id))
+        if address is None:
+            abort(404)
+        activity = store.activity(db, item["activity_id"])
+        return _start(db, "review", person, activity, learner=learner, address=address)
+
+
 def _start(
     db: Connection,
-    kind: Literal["resource", "deep_linking", "administration"],
+    kind: Literal["resource", "deep_linking", "administration", "review"],
     person: Row,
     activity: Row | None,
+    *,
+    several: bool = False,
+    learner: Row | None = None,
+    address: str | None = None,
 ) -> Response:
     lms = current()
     activity_id = None if activity is None else activity["id"]
-    launch = Launch(lms.behaviour.new_handle(activity_id), kind, person, activity, lms.now())
+    course = courses.chosen(db) if activity is None else courses.course(db, activity["course_id"])
+    assert course is not None
+    handle = (SEVERAL if several else "") + lms.behaviour.new_handle(activity_id)
+    launch = Launch(handle, kind, person, activity, lms.now(), learner, address)
     db.execute(
-        "INSERT INTO launch (handle, kind, person_id, activity_id, started_at) VALUES (?, ?, ?, ?, ?)",
-        (launch.handle, kind, person["id"], activity_id, _stamp(launch.started_at)),
+        "INSERT INTO launch (handle, kind, person_id, activity_id, course_id, learner_id, address, started_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            launch.handle,
+            kind,
+            person["id"],
+            activity_id,
+            course["id"],
+            None if learner is None else learner["id"],
+            address,
+            _stamp(launch.started_at),
+        ),
     )
     # Launches that nobody can use any more.
     db.execute("DELETE FROM launch WHERE started_at < ?", (_stamp(lms.now() - timedelta(hours=1)),))
@@ -90,6 +129,8 @@ def _start(
 def target_link_uri(lms: Lms, launch: Launch) -> str:
     if launch.kind == "deep_linking":
         return lms.config.tool_deep_link_url
+    if launch.address is not None:
+        return launch.address
     return str(launch.activity["url"]) if launch.activity is not None else lms.config.tool_launch_url
 
 
@@ -130,10 +171,27 @@ def authorize() -> Response:
                 error = lms.behaviour.expired_error()
             else:
                 claims = lms.behaviour.claims(db, launch, params["nonce"])
+                if not lms.config.names:
+                    claims = {name: value for name, value in claims.items() if name not in NAMES}
                 return _post_page(
                     redirect_uri, {"id_token": lms.sign(claims), **answer, **lms.behaviour.answer_fields()}
                 )
     return _post_page(redirect_uri, {"error": error[0], "error_description": error[1], **answer})
+
+
+def storage_frame() -> Response:
+    """The frame at the login host that hands messages of the tool on to the page around it."""
+    lms = current()
+    answer = make_response(render_template("forwarding.html", parent=lms.url))
+    answer.headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self'; frame-ancestors {lms.url}; base-uri 'none'"
+    )
+    return answer
+
+
+def authorize_redirect() -> AnyResponse:
+    """The login host knows nobody; it sends everyone on to where they are signed in."""
+    return redirect(f"{current().url}/auth?{urlencode(request.values.to_dict())}", code=302)
 
 
 def _take(db: Connection, handle: str, person: Row) -> Launch | None:
@@ -145,12 +203,24 @@ def _take(db: Connection, handle: str, person: Row) -> Launch | None:
     ).fetchone()
     if row is None:
         return None
+    course = courses.course(db, row["course_id"])
+    if course is None:
+        return None
+    courses.enter(course)
     activity = None
     if row["activity_id"] is not None:
         activity = store.activity(db, row["activity_id"])
         if activity is None:
             return None
-    return Launch(handle, row["kind"], person, activity, datetime.fromisoformat(row["started_at"]))
+    return Launch(
+        handle,
+        row["kind"],
+        person,
+        activity,
+        datetime.fromisoformat(row["started_at"]),
+        store.person(db, row["learner_id"]),
+        row["address"],
+    )
 
 
 def _ask_browser_again(params: Mapping[str, str]) -> Response:
@@ -170,7 +240,12 @@ def jwks() -> Response:
     return answer
 
 
-# --- the way back from the tool's picker
+# --- the ways back: from a visit, and from the tool's picker
+
+
+def leave() -> str:
+    """Takes the whole window back to the course, out of the frame in which the tool was shown."""
+    return render_template("returned.html", said=[])
 
 
 def deep_linking_return() -> Response:
@@ -179,6 +254,7 @@ def deep_linking_return() -> Response:
         person = signed_in(db)
         if person is None:
             return _ask_browser_again(request.form.to_dict())
+        courses.enter(courses.chosen(db))
         if person["role"] != "instructor":
             return _problem_page(403, "Only the instructor can add activities to this course.")
         refusal = lms.behaviour.return_refusal(db, request.args, person)
@@ -190,7 +266,8 @@ def deep_linking_return() -> Response:
         return lms.behaviour.jwt_refusal(str(problem))
     items = [item for item in claims.get(f"{DEEP_LINKING}content_items") or [] if isinstance(item, dict)]
     with lms.store.transaction() as db:
-        added = lms.behaviour.add_content_items(db, [i for i in items if i.get("type") == "ltiResourceLink"])
+        links = [item for item in items if item.get("type") == "ltiResourceLink"]
+        added = lms.behaviour.add_content_items(db, links, request.args)
     said = [str(claims[name]) for key in ("msg", "errormsg") if claims.get(name := f"{DEEP_LINKING}{key}")]
     said += [f"Added: {title}" for title in added] or ["Nothing was added."]
     for text in said:

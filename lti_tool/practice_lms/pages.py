@@ -1,13 +1,14 @@
 """The pages of the LMS: who one is, the course, its people, the gradebook, the administrator's desk."""
 
+from datetime import UTC, datetime
 from sqlite3 import Connection, Row
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, flash, jsonify, redirect, render_template, request, session
+from flask import Flask, Response, abort, flash, g, jsonify, redirect, render_template, request, session
 from werkzeug.wrappers import Response as AnyResponse
 
-from lti_tool.practice_lms import store
+from lti_tool.practice_lms import courses, store
 from lti_tool.practice_lms.launches import may_open, signed_in
 from lti_tool.practice_lms.platform import COURSE_TITLE, SCHOOL, Lms, current
 from lti_tool.practice_lms.services import only_local
@@ -19,8 +20,14 @@ COURSE_STATES = {"published": "Published", "unpublished": "Unpublished", "conclu
 def register(app: Flask, lms: Lms) -> None:
     app.add_url_rule("/", view_func=choose_person)
     app.add_url_rule("/person", view_func=become, methods=["POST"])
+    app.add_url_rule("/student-view", view_func=student_view, methods=["POST"])
+    app.add_url_rule("/student-view/leave", view_func=leave_student_view, methods=["POST"])
     app.add_url_rule("/course", view_func=course)
+    app.add_url_rule("/course/copy", view_func=copy_course, methods=["POST"])
+    app.add_url_rule("/courses/<int:number>", view_func=go_to_course, methods=["POST"])
     app.add_url_rule("/course/state", view_func=set_course_state, methods=["POST"])
+    app.add_url_rule("/course/late-policy", view_func=set_late_policy, methods=["POST"])
+    app.add_url_rule("/activity/<int:activity_id>/due", view_func=set_due, methods=["POST"])
     app.add_url_rule("/course/add", view_func=add_activity)
     app.add_url_rule("/activity/<int:activity_id>", view_func=activity)
     app.add_url_rule("/activity/<int:activity_id>/publish", view_func=publish, methods=["POST"])
@@ -32,21 +39,30 @@ def register(app: Flask, lms: Lms) -> None:
     app.add_url_rule("/gradebook.json", view_func=gradebook_json)
     app.add_url_rule("/gradebook/<int:item_id>/<int:person_id>", view_func=grade_form)
     app.add_url_rule("/gradebook/<int:item_id>/<int:person_id>", view_func=set_grade, methods=["POST"])
+    app.add_url_rule("/gradebook/<int:item_id>/<int:person_id>/review", view_func=review)
     app.add_url_rule("/administration", view_func=administration)
     app.add_url_rule("/administration/open", view_func=open_administration)
     for status in (403, 404):
         app.register_error_handler(status, _refused)
     app.after_request(_protect)
     app.context_processor(
-        lambda: {"lms": lms, "school": SCHOOL, "course_title": COURSE_TITLE, "tool": lms.config.tool_name}
+        lambda: {
+            "lms": lms,
+            "school": SCHOOL,
+            "course_title": g.course["title"] if "course" in g else COURSE_TITLE,
+            "tool": lms.config.tool_name,
+            "storage": lms.behaviour.storage_frame,
+        }
     )
 
 
 def _protect(answer: Response) -> Response:
-    tool = _origin(current().config.tool_launch_url)
+    lms = current()
+    frames = [_origin(address) for address in (lms.config.tool_launch_url, lms.behaviour.auth_url) if address]
     answer.headers.setdefault(
         "Content-Security-Policy",
-        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; frame-src 'self' {tool};"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
+        f" frame-src 'self' {' '.join(frames)};"
         " frame-ancestors 'self'; base-uri 'none'",
     )
     answer.headers.setdefault("X-Content-Type-Options", "nosniff")
@@ -72,11 +88,15 @@ def _person(db: Connection, *roles: str) -> Row:
     chosen = signed_in(db)
     if chosen is None or (roles and chosen["role"] not in roles):
         abort(403)
+    courses.enter(courses.chosen(db))
     return chosen
 
 
 def _page(template: str, person: Row | None, **values: Any) -> str:
-    return render_template(template, person=person, role_names=ROLE_NAMES, **values)
+    in_student_view = person is not None and person["username"] == store.TEST_STUDENT
+    return render_template(
+        template, person=person, role_names=ROLE_NAMES, in_student_view=in_student_view, **values
+    )
 
 
 def _go(path: str) -> AnyResponse:
@@ -97,7 +117,27 @@ def become() -> AnyResponse:
     if person is None:
         abort(404)
     session["person"] = person["id"]
+    session.pop("in_student_view", None)
     return _go("/administration" if person["role"] == "administrator" else "/course")
+
+
+def student_view() -> AnyResponse:
+    """Let an instructor see the course as the test student does, where the product has one."""
+    lms = current()
+    with lms.store.transaction() as db:
+        teacher = _person(db, "instructor")
+        student = lms.behaviour.test_student(db)
+        if student is None:
+            abort(404)
+    session["person"], session["in_student_view"] = student["id"], teacher["id"]
+    return _go("/course")
+
+
+def leave_student_view() -> AnyResponse:
+    teacher = session.pop("in_student_view", None)
+    if teacher is not None:
+        session["person"] = teacher
+    return _go("/course")
 
 
 # --- the course
@@ -107,15 +147,42 @@ def course() -> str:
     lms = current()
     with lms.store.transaction() as db:
         person = _person(db)
-        shown = [activity for activity in store.activities(db) if may_open(person, activity)]
+        shown = [
+            activity for activity in store.activities(db, courses.here()["id"]) if may_open(person, activity)
+        ]
         return _page(
             "course.html",
             person,
             activities=shown,
+            courses=courses.courses(db),
+            here=courses.here(),
             state=lms.course_state(db),
             states=COURSE_STATES,
+            late_percent=lms.late_percent(db),
             enrolled=bool(person["enrolled"]) or person["role"] == "administrator",
         )
+
+
+def go_to_course(number: int) -> AnyResponse:
+    with current().store.transaction() as db:
+        _person(db)
+        if courses.course(db, number) is None:
+            abort(404)
+    session["course"] = number
+    return _go("/course")
+
+
+def copy_course() -> AnyResponse:
+    """Copy the course as the product does; without what links say of themselves, as some imports do."""
+    behaviour = current().behaviour
+    with current().store.transaction() as db:
+        _person(db, "instructor", "administrator")
+        keep = request.form.get("custom", "keep") == "keep"
+        copy = behaviour.copy_course(db, courses.here(), keep_custom=keep)
+        behaviour.copied(db, copy)
+    session["course"] = copy["id"]
+    flash(f"This is {copy['title']}: the same activities, and nobody’s grades.")
+    return _go("/course")
 
 
 def set_course_state() -> AnyResponse:
@@ -126,6 +193,39 @@ def set_course_state() -> AnyResponse:
         _person(db, "instructor")
         store.set_setting(db, "course_state", state)
     flash(f"The course is now {COURSE_STATES[state].lower()}.")
+    return _go("/course")
+
+
+def set_late_policy() -> AnyResponse:
+    """Canvas takes points off late work by itself where the course has such a policy."""
+    text = request.form.get("percent", "").strip()
+    if not (text.isdecimal() and int(text) <= 100):
+        flash("Write the late policy as whole percent, from 0 to 100. Nothing was changed.")
+        return _go("/course")
+    with current().store.transaction() as db:
+        _person(db, "instructor")
+        store.set_setting(db, "late_percent", text)
+    flash(
+        f"Late work now loses {int(text)} % of the points a day." if int(text) else "There is no late policy."
+    )
+    return _go("/course")
+
+
+def set_due(activity_id: int) -> AnyResponse:
+    """Say when an activity is due, in UTC; nothing takes the date away."""
+    text = request.form.get("due", "").strip()
+    try:
+        due = datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+    except ValueError:
+        flash(f"“{text}” is no day and time. Nothing was changed.")
+        return _go("/course")
+    with current().store.transaction() as db:
+        _person(db, "instructor")
+        if store.activity(db, activity_id) is None:
+            abort(404)
+        said = None if due is None else f"{due:%Y-%m-%dT%H:%M:%SZ}"
+        db.execute("UPDATE activity SET due_at = ? WHERE id = ?", (said, activity_id))
+    flash("The due date was set." if due else "There is no due date.")
     return _go("/course")
 
 
@@ -145,7 +245,8 @@ def activity(activity_id: int) -> str:
 def add_activity() -> str:
     with current().store.transaction() as db:
         person = _person(db, "instructor")
-        return _frame_page(person, f"Add from {current().config.tool_name}", "/frame/add")
+        source = "/frame/add?several=1" if "several" in request.args else "/frame/add"
+        return _frame_page(person, f"Add from {current().config.tool_name}", source)
 
 
 def _own_activity(db: Connection, activity_id: int) -> Row:
@@ -208,7 +309,7 @@ def enrol(person_id: int) -> AnyResponse:
 def _columns(db: Connection) -> list[Row]:
     """Line items that have a gradebook column: in Canvas, only an activity's first."""
     canvas = current().config.behaviour == "canvas"
-    return [item for item in store.line_items(db) if item["is_main"] or not canvas]
+    return [item for item in store.line_items(db, courses.here()["id"]) if item["is_main"] or not canvas]
 
 
 def gradebook() -> str:
@@ -221,15 +322,23 @@ def gradebook() -> str:
         if person["role"] == "learner":
             shown = [item for item in items if item["published"] or item["activity_id"] is None]
             return _page("my_grades.html", person, items=shown, cells=cells)
-        return _page("gradebook.html", person, items=items, cells=cells, learners=store.learners(db))
+        return _page(
+            "gradebook.html",
+            person,
+            items=items,
+            cells=cells,
+            learners=store.learners(db),
+            reviewed=current().behaviour.review,
+        )
 
 
 def gradebook_json() -> Response:
     with current().store.transaction() as db:
+        courses.enter(courses.course(db, request.args.get("course", type=int)) or courses.chosen(db))
         if not only_local():
             _person(db, "instructor", "administrator")
         items = {item["id"]: item for item in _columns(db)}
-        names = {person["id"]: person for person in store.people(db)}
+        names = {row["id"]: row for row in db.execute("SELECT * FROM person")}
         cells = [cell for cell in store.grades(db) if cell["line_item_id"] in items]
     return jsonify(
         [
@@ -246,10 +355,19 @@ def gradebook_json() -> Response:
                 "submitted_at": cell["submitted_at"],
                 "timestamp": cell["sent_at"],
                 "overridden": bool(cell["overridden"]),
+                "deducted": cell["deducted"],
             }
             for cell in cells
         ]
     )
+
+
+def review(item_id: int, person_id: int) -> str:
+    """Work that was handed in at the tool, in a frame beside whose it is."""
+    with current().store.transaction() as db:
+        item, learner, _ = _cell(db, item_id, person_id)
+        title = f"{learner['given']} {learner['family']}: {item['label']}"
+        return _frame_page(_person(db), title, f"/frame/review/{item_id}/{person_id}")
 
 
 def _cell(db: Connection, item_id: int, person_id: int) -> tuple[Row, Row, dict[str, Any]]:

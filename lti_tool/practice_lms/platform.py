@@ -16,13 +16,20 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Response, current_app
 
-from lti_tool.practice_lms import store
+from lti_tool.practice_lms import courses, store
 from lti_tool.practice_lms.store import Store
+from lti_tool.practice_lms.throttle import Bucket
 
 CLAIM = "https://purl.imsglobal.org/spec/lti/claim/"
 AGS = "https://purl.imsglobal.org/spec/lti-ags/"
 DEEP_LINKING = "https://purl.imsglobal.org/spec/lti-dl/claim/"
-SCOPES = tuple(f"{AGS}scope/{name}" for name in ("lineitem", "lineitem.readonly", "result.readonly", "score"))
+_GRADE_SCOPES = tuple(
+    f"{AGS}scope/{name}" for name in ("lineitem", "lineitem.readonly", "result.readonly", "score")
+)
+NRPS = "https://purl.imsglobal.org/spec/lti-nrps/"
+NOTICE_SCOPE = "https://purl.imsglobal.org/spec/lti/scope/noticehandlers"
+NRPS_SCOPE = f"{NRPS}scope/contextmembership.readonly"
+SCOPES = (*_GRADE_SCOPES, NRPS_SCOPE, NOTICE_SCOPE)
 SCHOOL = "Northfield University"
 COURSE_TITLE = "SPED 4500 · Assessment and Inclusive Practice"
 COURSE_LABEL = "SPED4500"
@@ -51,10 +58,11 @@ class LmsConfig:
     """The addresses are made of it; 0, a free one, only for ``serve``."""
     home: Path
     """Where its SQLite file lives; made if missing."""
-    tool_login_url: str
-    tool_launch_url: str
+    tool_login_url: str = ""
+    """Without it no tool is connected, until one registers itself."""
+    tool_launch_url: str = ""
     """The redirect URI, and the target link URI of a link that has no address of its own."""
-    tool_jwks_url: str
+    tool_jwks_url: str = ""
     """Fetched by the LMS itself, so at 127.0.0.1: only browsers resolve ``*.localhost``."""
     tool_deep_link_url: str = ""
     client_id: str = ""
@@ -63,8 +71,18 @@ class LmsConfig:
     public_host: str = "lms.localhost"
     custom: Mapping[str, str] = field(default_factory=lambda: dict(CUSTOM))
     """Tool-level custom parameters; ``$Variables`` are substituted where the product would."""
+    scopes: tuple[str, ...] = SCOPES
+    """What the tool is allowed."""
+    names: bool = True
+    """Whether it is told names and e-mail addresses."""
+    offered: bool = True
+    """Whether instructors find it: pending tools and those outside the activity chooser they do not."""
     tool_jwks: Mapping[str, Any] | None = None
     """Given in tests instead of fetching ``tool_jwks_url``."""
+    storage: bool = True
+    """Whether the pages keep data for the tool, where the product does that. Canvas's mobile apps do not."""
+    rate_limit: bool = False
+    """Whether services have Canvas's rate limit. Off by default: it makes people who try things out wait."""
     clock: Callable[[], datetime] = _utc_now
 
     def __post_init__(self) -> None:
@@ -100,10 +118,15 @@ class Launch:
     """One opening of the tool that a person has begun in the LMS."""
 
     handle: str
-    kind: Literal["resource", "deep_linking", "administration"]
+    kind: Literal["resource", "deep_linking", "administration", "review"]
+    """``review`` opens the tool for a look at what one learner has handed in there."""
     person: Row
     activity: Row | None
     started_at: datetime
+    learner: Row | None = None
+    """Whose work is to be reviewed."""
+    address: str | None = None
+    """Where in the tool, if not at the activity's own address."""
 
 
 class Lms:
@@ -119,17 +142,20 @@ class Lms:
         with self.store.transaction() as db:
             if store.setting(db, "context_id") is None:
                 self._seed(db)
-            self._settings = {row["name"]: row["value"] for row in db.execute("SELECT * FROM setting")}
+            first = store.setting(db, "context_id") or ""
+            courses.ensure_first(db, self.behaviour.first_course, first, COURSE_LABEL, COURSE_TITLE)
+            self.settings = {row["name"]: row["value"] for row in db.execute("SELECT * FROM setting")}
         # Checking a key of its own making would cost each start forty milliseconds.
         key = serialization.load_pem_private_key(
-            self._settings["private_key"].encode(), None, unsafe_skip_rsa_key_validation=True
+            self.settings["private_key"].encode(), None, unsafe_skip_rsa_key_validation=True
         )
         self.key = cast(rsa.RSAPrivateKey, key)
-        self.kid = self._settings["kid"]
-        self.secret_key = self._settings["secret_key"]
-        self.context_id = self._settings["context_id"]
-        self.account_id = self._settings["account_id"]
-        self.guid = self._settings["guid"]
+        self.kid = self.settings["kid"]
+        self.secret_key = self.settings["secret_key"]
+        self.context_id = self.settings["context_id"]
+        self.account_id = self.settings["account_id"]
+        self.guid = self.settings["guid"]
+        self.bucket = Bucket(config.clock) if config.rate_limit else None
         self.faults = Faults()
         self.fault_lock = threading.Lock()
         self.stopping = threading.Event()
@@ -155,7 +181,7 @@ class Lms:
         return {
             "issuer": self.url,
             "client_id": self.config.client_id,
-            "auth_url": f"{self.url}/auth",
+            "auth_url": self.behaviour.auth_url,
             "token_url": f"{self.service_url}/token",
             "jwks_url": f"{self.service_url}/jwks",
             "deployment_id": self.config.deployment_id,
@@ -209,17 +235,51 @@ class Lms:
     def course_state(self, db: Connection) -> str:
         return store.setting(db, "course_state") or "published"
 
+    def late_percent(self, db: Connection) -> int:
+        """What the late policy takes off for each day, in percent of all the points; 0 is no policy."""
+        return int(store.setting(db, "late_percent") or 0)
+
 
 class Behaviour(ABC):
     """What Canvas and Moodle do differently."""
 
     return_path: str
     """Where the tool's picker sends its answer."""
+    leave_path: str
+    """Where the tool may send somebody who has finished there."""
     roots: Mapping[str, str]
-    """URL rules of the grade services: ``items``, ``item``, ``scores``, ``results``."""
+    """URL rules of the services: ``items``, ``item``, ``scores``, ``results``, ``members`` and what else there is."""
+    first_course: int
+    """Number of the course that the LMS begins with."""
+    known_scopes: tuple[str, ...] = (*_GRADE_SCOPES, NRPS_SCOPE)
+    """What the product can grant at all."""
 
     def __init__(self, lms: Lms) -> None:
         self.lms = lms
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What the tool was granted here."""
+        return tuple(scope for scope in self.known_scopes if scope in self.lms.config.scopes)
+
+    @property
+    def grade_scopes(self) -> list[str]:
+        """Those of them that the gradebook's claim names."""
+        return [scope for scope in self.scopes if scope in _GRADE_SCOPES]
+
+    @property
+    def auth_url(self) -> str:
+        """Where a tool sends a browser that wants to come in."""
+        return f"{self.lms.url}/auth"
+
+    @property
+    def storage_frame(self) -> str | None:
+        """Address of the frame that takes what tools want to have kept; None where the product keeps nothing."""
+        return None
+
+    @abstractmethod
+    def review(self, item: Row, cell: Mapping[str, Any]) -> str | None:
+        """The address in the tool at which the work behind a grade is reviewed; None where there is none."""
 
     @abstractmethod
     def seed(self, db: Connection) -> dict[str, str]:
@@ -259,8 +319,14 @@ class Behaviour(ABC):
         """Refuse a deep-linking answer because of its JWT."""
 
     @abstractmethod
-    def add_content_items(self, db: Connection, items: list[dict[str, Any]]) -> list[str]:
-        """Turn accepted content items into activities; return their titles."""
+    def add_content_items(
+        self, db: Connection, items: list[dict[str, Any]], args: Mapping[str, str]
+    ) -> list[str]:
+        """Turn accepted content items into activities; return their titles. ``args``: of the return address."""
+
+    def test_student(self, db: Connection) -> Row | None:  # noqa: ARG002 - Canvas has one
+        """Whom an instructor becomes to see the course as a student; None where the product has no such person."""
+        return None
 
     @abstractmethod
     def token(self, form: Mapping[str, str]) -> Response: ...
@@ -268,6 +334,29 @@ class Behaviour(ABC):
     @abstractmethod
     def serve(self, db: Connection, operation: str, course: str, item_id: int | None) -> Response:
         """Answer one grade service request. ``operation`` is ``"items GET"``, ``"scores POST"`` and so on."""
+
+    def copy_course(self, db: Connection, row: Row, *, keep_custom: bool) -> Row:
+        """Make a copy of a course: new ids for it and its links, new columns, and nobody's grades."""
+        return courses.copy(
+            db,
+            row,
+            context_id=self.new_context_id(),
+            link_id=self.new_link_id,
+            keep_custom=keep_custom,
+            plain_url=self.lms.config.tool_launch_url,
+        )
+
+    @abstractmethod
+    def new_context_id(self) -> str | None:
+        """For a copied course; None where its number is its id."""
+
+    @abstractmethod
+    def new_link_id(self) -> str | None:
+        """For a copied link; None where its number is its id."""
+
+    @abstractmethod
+    def copied(self, db: Connection, row: Row) -> None:
+        """Tell the tool that a course was copied, where the product does."""
 
     @abstractmethod
     def override(self, db: Connection, cell: dict[str, Any], score: float | None, comment: str) -> None:

@@ -11,20 +11,28 @@ from typing import Any
 from flask import Flask, Response, abort, request
 
 from lti_tool.practice_lms import store
-from lti_tool.practice_lms.platform import Faults, Lms, current
+from lti_tool.practice_lms.platform import AGS, NOTICE_SCOPE, NRPS_SCOPE, Faults, Lms, current
+from lti_tool.practice_lms.throttle import TOKEN
 
 SCORE_TYPE = "application/vnd.ims.lis.v1.score+json"
 LINE_ITEM_TYPE = "application/vnd.ims.lis.v2.lineitem+json"
 LINE_ITEMS_TYPE = "application/vnd.ims.lis.v2.lineitemcontainer+json"
 RESULTS_TYPE = "application/vnd.ims.lis.v2.resultcontainer+json"
+MEMBERS_TYPE = "application/vnd.ims.lti-nrps.v2.membershipcontainer+json"
+_LINE_ITEM, _READ = f"{AGS}scope/lineitem", f"{AGS}scope/lineitem.readonly"
+COST = 0.4
+"""Points of the rate limit that an ordinary request takes."""
 NEEDED_SCOPES = {
-    "items GET": ("lineitem", "lineitem.readonly"),
-    "items POST": ("lineitem",),
-    "item GET": ("lineitem", "lineitem.readonly"),
-    "item PUT": ("lineitem",),
-    "item DELETE": ("lineitem",),
-    "scores POST": ("score",),
-    "results GET": ("result.readonly",),
+    "items GET": (_LINE_ITEM, _READ),
+    "items POST": (_LINE_ITEM,),
+    "item GET": (_LINE_ITEM, _READ),
+    "item PUT": (_LINE_ITEM,),
+    "item DELETE": (_LINE_ITEM,),
+    "scores POST": (f"{AGS}scope/score",),
+    "results GET": (f"{AGS}scope/result.readonly",),
+    "members GET": (NRPS_SCOPE,),
+    "handlers GET": (NOTICE_SCOPE,),
+    "handlers PUT": (NOTICE_SCOPE,),
 }
 
 
@@ -42,6 +50,12 @@ def reply(status: int, body: object, media_type: str, headers: Mapping[str, str]
     """``body`` is sent as it is if text, else as JSON."""
     text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
     return Response(text, status, headers=dict(headers or {}), content_type=media_type)
+
+
+def full(status: int) -> Response:
+    """What a request is told that finds no room under the rate limit: Canvas gives no Retry-After."""
+    text = f"{status} Forbidden (Rate Limit Exceeded)\n"
+    return reply(status, text, "text/plain", {"X-Rate-Limit-Remaining": "0.0"})
 
 
 def register(app: Flask, lms: Lms) -> None:
@@ -63,14 +77,14 @@ def token() -> Response:
         # The assertion is a credential; what a test wants to see is what was asked for.
         asked = {name: form[name] for name in ("grant_type", "scope") if name in form}
         noted = store.note_request(db, lms.now(), "POST", request.path, asked)
-    answer = lms.behaviour.token(form)
+    answer = _in_turn(lms, lambda: lms.behaviour.token(form), TOKEN)
     with lms.store.transaction() as db:
         store.note_answer(db, noted, answer.status_code)
     return answer
 
 
 def _service(resource: str) -> Callable[..., Response]:
-    def serve(course: str, item_id: int | None = None) -> Response:
+    def serve(course: str = "", item_id: int | None = None) -> Response:
         lms, operation = current(), f"{resource} {request.method}"
         with lms.store.transaction() as db:
             noted = store.note_request(db, lms.now(), request.method, request.full_path.rstrip("?"), body())
@@ -80,8 +94,7 @@ def _service(resource: str) -> Callable[..., Response]:
             if is_score:
                 lms.wait(lms.faults.delay)
             try:
-                with lms.store.transaction() as db:
-                    answer = lms.behaviour.serve(db, operation, course, item_id)
+                answer = _in_turn(lms, lambda: _answered(lms, operation, course, item_id), COST)
             except ServiceRefusal as refusal:
                 answer = refusal.answer
             if is_score:
@@ -91,6 +104,26 @@ def _service(resource: str) -> Callable[..., Response]:
         return answer
 
     return serve
+
+
+def _answered(lms: Lms, operation: str, course: str, item_id: int | None) -> Response:
+    with lms.store.transaction() as db:
+        return lms.behaviour.serve(db, operation, course, item_id)
+
+
+def _in_turn(lms: Lms, answer: Callable[[], Response], cost: float) -> Response:
+    """Let a request through as far as the rate limit does, where the LMS has one."""
+    if lms.bucket is None:
+        return answer()
+    if lms.bucket.enter() is None:
+        return full(lms.faults.throttle_status)
+    try:
+        given = answer()
+    finally:
+        left = lms.bucket.leave(cost)
+    given.headers["X-Request-Cost"] = str(cost)
+    given.headers["X-Rate-Limit-Remaining"] = f"{left:.1f}"
+    return given
 
 
 def body() -> Any:
@@ -111,8 +144,7 @@ def _told_to_fail(lms: Lms, operation: str) -> Response | None:
     with lms.fault_lock:
         if lms.faults.throttle > 0:
             lms.faults.throttle -= 1
-            text = f"{lms.faults.throttle_status} Forbidden (Rate Limit Exceeded)\n"
-            return reply(lms.faults.throttle_status, text, "text/plain", {"X-Rate-Limit-Remaining": "0.0"})
+            return full(lms.faults.throttle_status)
         if operation == "scores POST" and lms.faults.fail:
             status = lms.faults.fail.pop(0)
             return reply(status, {"errors": [{"message": "An error occurred."}]}, "application/json")

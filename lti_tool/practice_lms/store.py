@@ -27,8 +27,17 @@ CREATE TABLE IF NOT EXISTS person (
     sourcedid TEXT NOT NULL,
     enrolled INTEGER NOT NULL
 );
+CREATE TABLE IF NOT EXISTS course (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    context_id TEXT NOT NULL UNIQUE,
+    label TEXT NOT NULL,
+    title TEXT NOT NULL,
+    origin_id INTEGER REFERENCES course (id)
+);
+CREATE TABLE IF NOT EXISTS handler (notice_type TEXT PRIMARY KEY, address TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS activity (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
+    course_id INTEGER REFERENCES course (id),
     kind TEXT NOT NULL DEFAULT 'activity' CHECK (kind IN ('activity', 'administration')),
     resource_link_id TEXT NOT NULL UNIQUE,
     title TEXT NOT NULL,
@@ -37,16 +46,19 @@ CREATE TABLE IF NOT EXISTS activity (
     custom TEXT NOT NULL DEFAULT '{}',
     published INTEGER NOT NULL DEFAULT 1,
     allowed_attempts INTEGER,
+    due_at TEXT,
     deleted INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS line_item (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     activity_id INTEGER REFERENCES activity (id),
+    course_id INTEGER REFERENCES course (id),
     label TEXT NOT NULL,
     maximum REAL NOT NULL,
     resource_id TEXT,
     tag TEXT,
     coupled INTEGER NOT NULL DEFAULT 0,
+    review TEXT,
     deleted INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS grade (
@@ -62,14 +74,20 @@ CREATE TABLE IF NOT EXISTS grade (
     sent_at TEXT,
     attempt INTEGER NOT NULL DEFAULT 0,
     submitted_at TEXT,
+    submission_url TEXT,
     changed_at TEXT,
+    deducted REAL,
     UNIQUE (line_item_id, person_id)
 );
-CREATE TABLE IF NOT EXISTS launch (
+DROP TABLE IF EXISTS launch;
+CREATE TABLE launch (
     handle TEXT PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('resource', 'deep_linking', 'administration')),
+    kind TEXT NOT NULL,
     person_id INTEGER NOT NULL REFERENCES person (id),
     activity_id INTEGER REFERENCES activity (id),
+    course_id INTEGER REFERENCES course (id),
+    learner_id INTEGER REFERENCES person (id),
+    address TEXT,
     started_at TEXT NOT NULL,
     used INTEGER NOT NULL DEFAULT 0
 );
@@ -84,7 +102,18 @@ CREATE TABLE IF NOT EXISTS record (
     body TEXT NOT NULL
 );
 """
-KEPT_RECORDS = 2000
+ADDED = (
+    ("activity", "due_at", "TEXT"),
+    ("line_item", "review", "TEXT"),
+    ("grade", "submission_url", "TEXT"),
+    ("grade", "deducted", "REAL"),
+    ("activity", "course_id", "INTEGER"),
+    ("line_item", "course_id", "INTEGER"),
+)
+"""Columns that a course made by an earlier version lacks."""
+TEST_STUDENT = "teststudent"
+"""User name of the one whom an instructor becomes in Student View. In no list of people."""
+KEPT_RECORDS = 20_000
 KEPT_BODY = 64 * 1024
 
 
@@ -97,6 +126,9 @@ class Store:
         with self.transaction() as db:
             for statement in filter(str.strip, SCHEMA.split(";\n")):
                 db.execute(statement)
+            for table, column, kind in ADDED:
+                if column not in {row["name"] for row in db.execute(f"PRAGMA table_info({table})")}:
+                    db.execute(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -145,12 +177,24 @@ def person(db: sqlite3.Connection, person_id: object) -> sqlite3.Row | None:
 
 def people(db: sqlite3.Connection) -> list[sqlite3.Row]:
     return db.execute(
-        "SELECT * FROM person ORDER BY role = 'administrator', role <> 'instructor', family"
+        "SELECT * FROM person WHERE username <> ?"
+        " ORDER BY role = 'administrator', role <> 'instructor', family",
+        (TEST_STUDENT,),
     ).fetchall()
 
 
 def learners(db: sqlite3.Connection) -> list[sqlite3.Row]:
-    return db.execute("SELECT * FROM person WHERE role = 'learner' AND enrolled ORDER BY family").fetchall()
+    return db.execute(
+        "SELECT * FROM person WHERE role = 'learner' AND enrolled AND username <> ? ORDER BY family",
+        (TEST_STUDENT,),
+    ).fetchall()
+
+
+def test_student(db: sqlite3.Connection) -> sqlite3.Row | None:
+    row: sqlite3.Row | None = db.execute(
+        "SELECT * FROM person WHERE username = ?", (TEST_STUDENT,)
+    ).fetchone()
+    return row
 
 
 def add_activity(db: sqlite3.Connection, **values: object) -> int:
@@ -158,11 +202,19 @@ def add_activity(db: sqlite3.Connection, **values: object) -> int:
 
     Without a ``resource_link_id`` the activity's own number becomes it.
     """
-    row = {"kind": "activity", "text": "", "published": 1, "resource_link_id": "new", **values}
+    row = {
+        "kind": "activity",
+        "text": "",
+        "published": 1,
+        "due_at": None,
+        "resource_link_id": "new",
+        "course_id": None,
+        **values,
+    }
     row["custom"] = json.dumps(row.get("custom") or {})
     cursor = db.execute(
-        "INSERT INTO activity (kind, resource_link_id, title, text, url, custom, published)"
-        " VALUES (:kind, :resource_link_id, :title, :text, :url, :custom, :published)",
+        "INSERT INTO activity (course_id, kind, resource_link_id, title, text, url, custom, published, due_at)"
+        " VALUES (:course_id, :kind, :resource_link_id, :title, :text, :url, :custom, :published, :due_at)",
         row,
     )
     activity_id = int(cursor.lastrowid or 0)
@@ -178,8 +230,11 @@ def activity(db: sqlite3.Connection, activity_id: object) -> sqlite3.Row | None:
     return row
 
 
-def activities(db: sqlite3.Connection) -> list[sqlite3.Row]:
-    return db.execute("SELECT * FROM activity WHERE kind = 'activity' AND NOT deleted ORDER BY id").fetchall()
+def activities(db: sqlite3.Connection, course_id: int) -> list[sqlite3.Row]:
+    return db.execute(
+        "SELECT * FROM activity WHERE kind = 'activity' AND course_id = ? AND NOT deleted ORDER BY id",
+        (course_id,),
+    ).fetchall()
 
 
 def delete_activity(db: sqlite3.Connection, activity_id: int) -> None:
@@ -188,17 +243,28 @@ def delete_activity(db: sqlite3.Connection, activity_id: int) -> None:
 
 
 def add_line_item(db: sqlite3.Connection, **values: object) -> int:
-    row = {"activity_id": None, "resource_id": None, "tag": None, "coupled": 0, **values}
+    """Make a gradebook column. ``review`` is what the tool declared about reviewing submissions, or None."""
+    row = {
+        "activity_id": None,
+        "resource_id": None,
+        "tag": None,
+        "coupled": 0,
+        "review": None,
+        "course_id": None,
+        **values,
+    }
+    row["review"] = None if row["review"] is None else json.dumps(row["review"])
     cursor = db.execute(
-        "INSERT INTO line_item (activity_id, label, maximum, resource_id, tag, coupled)"
-        " VALUES (:activity_id, :label, :maximum, :resource_id, :tag, :coupled)",
+        "INSERT INTO line_item (activity_id, course_id, label, maximum, resource_id, tag, coupled, review)"
+        " VALUES (:activity_id, :course_id, :label, :maximum, :resource_id, :tag, :coupled, :review)",
         row,
     )
     return int(cursor.lastrowid or 0)
 
 
 LINE_ITEMS = """
-    SELECT line_item.*, activity.resource_link_id, activity.published, activity.allowed_attempts,
+    SELECT line_item.*, COALESCE(activity.course_id, line_item.course_id) AS course,
+        activity.resource_link_id, activity.published, activity.allowed_attempts, activity.due_at,
         activity.url,
         NOT EXISTS (SELECT 1 FROM line_item AS older WHERE older.activity_id = line_item.activity_id
             AND older.id < line_item.id AND NOT older.deleted) AS is_main
@@ -212,8 +278,8 @@ def line_item(db: sqlite3.Connection, line_item_id: object) -> sqlite3.Row | Non
     return row
 
 
-def line_items(db: sqlite3.Connection) -> list[sqlite3.Row]:
-    return db.execute(LINE_ITEMS + " ORDER BY line_item.id").fetchall()
+def line_items(db: sqlite3.Connection, course_id: int) -> list[sqlite3.Row]:
+    return db.execute(LINE_ITEMS + " AND course = ? ORDER BY line_item.id", (course_id,)).fetchall()
 
 
 def grade(db: sqlite3.Connection, line_item_id: int, person_id: int) -> dict[str, Any]:
@@ -231,7 +297,8 @@ def save_grade(db: sqlite3.Connection, values: Mapping[str, Any]) -> None:
     db.execute(
         "UPDATE grade SET score = :score, comments = :comments, overridden = :overridden,"
         " sent_score = :sent_score, sent_maximum = :sent_maximum, sent_comment = :sent_comment,"
-        " sent_at = :sent_at, attempt = :attempt, submitted_at = :submitted_at, changed_at = :changed_at"
+        " sent_at = :sent_at, attempt = :attempt, submitted_at = :submitted_at,"
+        " submission_url = :submission_url, changed_at = :changed_at, deducted = :deducted"
         " WHERE id = :id",
         {**values, "comments": json.dumps(values["comments"])},
     )

@@ -74,9 +74,6 @@ def having(claim: str, value: Any) -> Callable[[Claims], object]:
             id="endless deployment",
         ),
         pytest.param(
-            having(LTI + "deployment_id", "2"), errors.DeploymentUnknown, "2", id="unknown deployment"
-        ),
-        pytest.param(
             without(LTI + "resource_link"), errors.LaunchMalformed, "resource_link.id", id="no resource link"
         ),
         pytest.param(
@@ -192,6 +189,28 @@ def test_a_deep_linking_message_that_cannot_be_answered_is_refused(
         ),
         pytest.param(without(LTI + "context"), id="no course"),
         pytest.param(without("name"), id="no name"),
+        pytest.param(without("email"), id="no e-mail"),
+        pytest.param(having("email", None), id="a null e-mail"),
+        pytest.param(
+            lambda claims: [claims.pop(claim) for claim in ("name", "given_name", "family_name", "email")],
+            id="nothing personal at all",
+        ),
+        pytest.param(
+            having(LTI + "lis", {"person_sourcedid": "$Person.sourcedId"}),
+            id="a variable left as it is in lis",
+        ),
+        pytest.param(
+            lambda claims: claims[LTI + "custom"].update(term_start="$Canvas.term.startAt", count=3, on=True),
+            id="custom parameters that are variables, numbers and truths",
+        ),
+        pytest.param(
+            lambda claims: [
+                claim.update(validation_context=None, errors={"errors": {}})
+                for claim in claims.values()
+                if isinstance(claim, dict)
+            ],
+            id="Canvas' leftovers in every claim",
+        ),
         pytest.param(
             lambda claims: claims[LTI + "resource_link"].update(
                 description=None, validation_context=None, errors={"errors": {}}

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 
 from lti_tool.database import db
-from lti_tool.lti import keys, launch, login, platform_keys, registrations, tokens
+from lti_tool.lti import keys, launch, login, platform_keys, registrations, sessions, tokens
 from lti_tool.lti.claims import LaunchMessage
 from lti_tool.lti.models import Launch, Registration
 from tests.lti.platform_double import CLIENT_ID, ISSUER, LTI, PUBLIC_URL, FakePlatform, Key, fresh, sign
@@ -131,6 +131,7 @@ class Door:
             opened = launch.receive(
                 {"id_token": token, "state": begun.state}, browser=begun.browser, now=self.now
             )
+            sessions.keep(opened[0])
         except Exception:
             db.session.rollback()
             raise

@@ -113,7 +113,8 @@ class FakePlatform:
                 reply = platform._answer(Asked(self.command, self.path, dict(self.headers), body))
                 content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
                 try:
-                    self.send_response(reply.status)
+                    # Not send_response, which says the time of this machine whatever the test wants said.
+                    self.send_response_only(reply.status)
                     for name, value in {"Content-Type": "application/json", **reply.headers}.items():
                         self.send_header(name, value)
                     self.send_header("Content-Length", str(len(content)))
@@ -122,7 +123,7 @@ class FakePlatform:
                 except ConnectionError:
                     """A test that gives up early has closed its end."""
 
-            do_GET = do_POST = _serve  # noqa: N815 - the names that http.server looks for
+            do_GET = do_POST = do_PUT = _serve  # noqa: N815 - the names that http.server looks for
 
             def log_message(self, *args: Any) -> None:
                 """Tests look at ``asked`` instead."""

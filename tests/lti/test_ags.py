@@ -233,7 +233,18 @@ def test_a_platform_that_answers_for_everybody_is_filtered(
     assert read(registration, platform)[1] == Result(score=7.0, maximum=10.0, comment=None)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[3]", b'[{"userId": "5", "resultScore": "x"}]'])
+@pytest.mark.parametrize("body", [b"", b"<html>We are back at noon.", b"{}"])
+def test_what_is_no_list_of_results_was_not_read_and_is_not_an_empty_gradebook(
+    registration: Registration, platform: FakePlatform, body: bytes
+) -> None:
+    platform.answers[ITEM + "/results"] = lambda _: Reply(body=body)
+
+    answer, result = read(registration, platform)
+
+    assert (answer.status, answer.timed_out, result) == (None, False, None)
+
+
+@pytest.mark.parametrize("body", [b"[3]", b'[{"userId": "5", "resultScore": "x"}]'])
 def test_results_that_make_no_sense_are_unknown_and_never_zero(
     registration: Registration, platform: FakePlatform, body: bytes
 ) -> None:

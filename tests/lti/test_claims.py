@@ -114,6 +114,31 @@ def test_the_micro_credential_is_found_in_the_address_when_canvas_loses_the_para
     assert understood(**{LTI + "target_link_uri": PUBLIC_URL + "/lti/launch"}).credential_key is None
 
 
+def test_a_stack_is_named_by_the_parameter_or_by_the_address() -> None:
+    address = {LTI + "target_link_uri": PUBLIC_URL + "/lti/launch?stack=family-partnership"}
+
+    assert understood().stack_key is None
+    assert understood(**address).stack_key == "family-partnership"
+    assert understood(**address, **{LTI + "custom": {"stack": "from-custom"}}).stack_key == "from-custom"
+
+
+@pytest.mark.parametrize(("said", "points"), [("20", 20), ("12.5", 12.5), ("1000", 1000)])
+def test_what_an_activity_is_worth_is_what_was_said_when_it_was_added(said: str, points: float) -> None:
+    assert understood(**{LTI + "custom": {"points": said}}).points == points
+
+
+@pytest.mark.parametrize("said", ["0", "-5", "", "ten", "nan", "inf", "1001", "1e400", "$Points"])
+def test_points_that_make_no_gradebook_column_are_not_said(said: str) -> None:
+    assert understood(**{LTI + "custom": {"points": said}}).points is None
+
+
+def test_what_no_database_can_look_for_is_dropped_from_an_address() -> None:
+    address = {LTI + "target_link_uri": PUBLIC_URL + "/lti/launch?credential=udl%00-1&stack=%00"}
+
+    assert understood(**address).credential_key == "udl-1"
+    assert understood(**address).stack_key is None
+
+
 @pytest.mark.parametrize("junk", [None, [], "text", 3, {"lineitem": "javascript:alert(1)", "scope": None}])
 def test_a_grade_service_that_makes_no_sense_is_none(junk: Any) -> None:
     ags = understood(**{AGS: junk}).ags
@@ -164,3 +189,48 @@ def test_what_is_stored_with_a_visit_comes_back_whole() -> None:
     )
 
     assert LaunchMessage.from_map(message.to_map()) == message
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        (None, None),
+        ({"notice_types_supported": ["LtiHelloWorldNotice"]}, None),
+        ({"scope": []}, None),
+        ({"platform_notification_service_url": "javascript:alert(1)"}, None),
+        ({}, "https://canvas.example.edu/api/lti/notice-handlers/106"),
+    ],
+)
+def test_notices_of_course_copies_are_offered_only_with_type_scope_and_address(
+    service: dict[str, Any] | None, expected: str | None, learner_claims: dict[str, Any]
+) -> None:
+    whole = {
+        "service_versions": ["1.0"],
+        "platform_notification_service_url": "https://canvas.example.edu/api/lti/notice-handlers/106",
+        "scope": ["https://purl.imsglobal.org/spec/lti/scope/noticehandlers"],
+        "notice_types_supported": ["LtiHelloWorldNotice", "LtiContextCopyNotice"],
+    }
+    if service is not None:
+        learner_claims[LTI + "platformnotificationservice"] = whole | service
+
+    assert from_claims(learner_claims, client_id="x").notices == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "origins"),
+    [
+        (None, ()),
+        ("", ()),
+        ("$Context.id.history", ()),
+        ("2", ("2",)),
+        ("b,a,b, c", ("b", "a", "c")),
+        ("b,truncated", ("b",)),
+        ("timed out", ()),
+    ],
+)
+def test_what_a_course_was_copied_from_is_read_from_the_history(
+    said: str | None, origins: tuple[str, ...], learner_claims: dict[str, Any]
+) -> None:
+    learner_claims[LTI + "custom"] = {} if said is None else {"context_history": said}
+
+    assert from_claims(learner_claims, client_id="x").origins == origins

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 import jwt
@@ -16,10 +19,9 @@ DL = "https://purl.imsglobal.org/spec/lti-dl/claim/"
 ITEM = LinkItem(
     title="Universal Design for Learning in one lesson",
     text="Plan and reflect on one lesson.",
-    credential_key="udl-1",
+    credential_keys=("udl-1",),
     label="UDL in one lesson",
     points=10,
-    resource_id="tessera:udl-1",
 )
 
 
@@ -58,11 +60,15 @@ def test_a_choice_becomes_an_activity_with_a_gradebook_column(door: Door) -> Non
             "title": "Universal Design for Learning in one lesson",
             "text": "Plan and reflect on one lesson.",
             "url": PUBLIC_URL + "/lti/launch?credential=udl-1",
-            "custom": {"credential": "udl-1", "context_history": "$Context.id.history"},
+            "custom": {"credential": "udl-1", "context_history": "$Context.id.history", "points": "10"},
             "lineItem": {
                 "scoreMaximum": 10.0,
                 "label": "UDL in one lesson",
                 "resourceId": "tessera:udl-1",
+                "submissionReview": {
+                    "reviewableStatus": ["Submitted", "Completed"],
+                    "label": "Review in Tessera",
+                },
             },
         }
     ]
@@ -81,6 +87,68 @@ def test_the_activity_that_was_made_is_recognized_when_it_is_opened(
     assert message.credential_key == "udl-1"
 
 
+def test_a_choice_is_one_activity_that_names_every_micro_credential(
+    door: Door, learner_claims: dict[str, Any]
+) -> None:
+    choice = replace(ITEM, credential_keys=("udl-1", "fading-prompts"), points=Decimal("12.50"))
+
+    [item] = opened(response_jwt(picking(door), [choice], now=NOW))[DL + "content_items"]
+
+    assert item["custom"]["credential"] == "udl-1,fading-prompts"
+    assert item["custom"]["points"] == "12.5"
+    assert item["lineItem"]["scoreMaximum"] == 12.5
+    assert item["lineItem"]["resourceId"].startswith("tessera:choice:")
+    _, message = door.launch(
+        learner_claims,
+        lambda claims: claims.update({LTI + "target_link_uri": item["url"], LTI + "custom": {}}),
+    )
+    assert message.credential_key == "udl-1,fading-prompts"
+
+
+def test_a_choice_has_the_same_name_in_whatever_order_it_was_picked() -> None:
+    there, back = (LinkItem(title="", credential_keys=keys) for keys in (("a", "b"), ("b", "a")))
+
+    assert there.resource_id == back.resource_id
+
+
+def test_a_stack_is_named_in_the_parameter_and_in_the_address(
+    door: Door, learner_claims: dict[str, Any]
+) -> None:
+    stack = LinkItem(title="Family Partnership", stack_key="family-partnership", points=10)
+
+    [item] = opened(response_jwt(picking(door), [stack], now=NOW))[DL + "content_items"]
+
+    assert item["custom"]["stack"] == "family-partnership"
+    assert "credential" not in item["custom"]
+    _, message = door.launch(
+        learner_claims,
+        lambda claims: claims.update({LTI + "target_link_uri": item["url"], LTI + "custom": {}}),
+    )
+    assert message.stack_key == "family-partnership"
+
+
+def test_a_due_date_goes_out_in_utc(door: Door) -> None:
+    due = datetime(2026, 12, 1, 23, 59, tzinfo=timezone(timedelta(hours=-7)))
+
+    [item] = opened(response_jwt(picking(door), [replace(ITEM, due_at=due)], now=NOW))[DL + "content_items"]
+
+    assert item["submission"] == {"endDateTime": "2026-12-02T06:59:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("targets", "window"),
+    [(["iframe", "window"], False), (["window"], True), ([], False), (["embed", "window"], False)],
+)
+def test_an_activity_opens_in_a_window_of_its_own_only_where_no_frame_is_offered(
+    door: Door, targets: list[str], window: bool
+) -> None:
+    visit = picking(door, accept_presentation_document_targets=targets)
+
+    [item] = opened(response_jwt(visit, [ITEM], now=NOW))[DL + "content_items"]
+
+    assert ("window" in item) is window
+
+
 @pytest.mark.parametrize(("said", "has_column"), [(None, True), (True, True), (False, False)])
 def test_a_column_is_left_out_only_where_the_platform_says_no(
     door: Door, said: bool | None, has_column: bool
@@ -90,6 +158,7 @@ def test_a_column_is_left_out_only_where_the_platform_says_no(
     [item] = opened(response_jwt(picking(door, **changes), [ITEM], now=NOW))[DL + "content_items"]
 
     assert ("lineItem" in item) is has_column
+    assert ("points" in item["custom"]) is has_column
 
 
 @pytest.mark.parametrize("data", ["", "opaque=1&é", "csrftoken:c7fbba78-7b75-46e3-9201-11e6d5f36f53"])
@@ -109,7 +178,7 @@ def test_choosing_nothing_is_an_answer_too_and_may_say_why(door: Door) -> None:
 
 
 def test_a_long_column_name_is_cut(door: Door) -> None:
-    unnamed = LinkItem(title="A micro-credential with quite a long title", credential_key="x", points=1)
+    unnamed = LinkItem(title="A micro-credential with quite a long title", credential_keys=("x",), points=1)
 
     [item] = opened(response_jwt(picking(door), [unnamed], now=NOW))[DL + "content_items"]
 
@@ -123,6 +192,7 @@ def test_canvas_is_asked_for_its_term(door: Door) -> None:
 
     [item] = opened(response_jwt(visit, [ITEM], now=NOW))[DL + "content_items"]
 
+    assert "submissionReview" not in item["lineItem"]  # It launches an address of the submission instead.
     assert item["custom"]["term_name"] == "$Canvas.term.name"
     assert all(isinstance(value, str) for value in item["custom"].values())
 

@@ -39,6 +39,13 @@ def test_keys_are_fetched_once_for_many_launches(platform: FakePlatform, key: Ke
     assert len(platform.asked_at("/jwks")) == 1
 
 
+def test_a_key_set_nested_beyond_sense_is_none(platform: FakePlatform, key: Key, find: Find) -> None:
+    platform.answers["/jwks"] = lambda _: Reply(body=b"[" * 100_000)
+
+    with pytest.raises(errors.PlatformSilent):
+        find(key.kid)
+
+
 def test_the_platform_is_told_who_asks(platform: FakePlatform, key: Key, find: Find) -> None:
     platform.publish(key.jwk())
 

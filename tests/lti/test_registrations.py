@@ -60,7 +60,6 @@ def test_a_second_client_id_belongs_to_the_same_platform(app: Flask) -> None:
         ({"product": "blackbird"}, "canvas, moodle, openedx, other"),
         ({"jwks_url": "northfield/jwks"}, "not a web address"),
         ({"issuer": " "}, "issuer is missing"),
-        ({"deployment_ids": []}, "deployment id"),
         ({"deployment_ids": ["é"]}, "not a deployment id"),
     ],
 )

@@ -6,8 +6,8 @@ from sqlalchemy import func, select
 
 from lti_tool import errors
 from lti_tool.database import db
-from lti_tool.lti import sessions
-from lti_tool.lti.models import AccessToken, Launch, LoginState, Registration
+from lti_tool.lti import arrivals, sessions
+from lti_tool.lti.models import AccessToken, Arrival, Launch, LoginState, Registration
 from tests.lti.conftest import NOW, Door
 
 
@@ -16,7 +16,7 @@ def test_a_visit_opens_in_its_own_browser_until_it_ends(door: Door, learner_clai
 
     opened = sessions.open_launch(visit.id, browser_cookie="browser-one", now=NOW + timedelta(hours=7))
 
-    assert opened is visit
+    assert (opened.id, opened.account_id, opened.claims) == (visit.id, visit.account_id, visit.claims)
     assert len(visit.id) >= 22
 
 
@@ -72,7 +72,8 @@ def test_only_a_digest_of_the_cookie_is_stored(door: Door, learner_claims: dict[
 def test_the_sweep_takes_what_nobody_can_use_and_leaves_the_rest(
     door: Door, registration: Registration, learner_claims: dict[str, Any]
 ) -> None:
-    door.launch(learner_claims)
+    visit, _ = door.launch(learner_claims)
+    arrivals.wait(visit, state="its state", framed=True, now=NOW)
     db.session.add(
         AccessToken(registration_id=registration.id, token_url="t", scopes="s", token="x", expires_at=NOW)
     )
@@ -80,7 +81,7 @@ def test_the_sweep_takes_what_nobody_can_use_and_leaves_the_rest(
     def left() -> list[int | None]:
         return [
             db.session.scalar(select(func.count()).select_from(kind))
-            for kind in (LoginState, AccessToken, Launch)
+            for kind in (LoginState, AccessToken, Arrival, Launch)
         ]
 
     soon, next_day, next_month = (
@@ -88,6 +89,6 @@ def test_the_sweep_takes_what_nobody_can_use_and_leaves_the_rest(
         for passed in (timedelta(hours=1), timedelta(days=2), timedelta(days=31))
     )
 
-    assert soon == (1, [1, 0, 1])
-    assert next_day == (1, [0, 0, 1])
-    assert next_month == (1, [0, 0, 0])
+    assert soon == (1, [1, 0, 1, 1])
+    assert next_day == (2, [0, 0, 0, 1])
+    assert next_month == (1, [0, 0, 0, 0])

@@ -104,6 +104,30 @@ def test_the_shipped_catalogue_has_no_problems_and_needs_no_database(tmp_path: P
     assert not (tmp_path / "nothing").exists()
 
 
+def test_the_catalogue_is_counted_in_words(tmp_path: Path, catalogue: Path):
+    stacks = (catalogue / "stacks.yaml").read_text("utf-8")
+    (catalogue / "stacks.yaml").write_text(stacks[: stacks.index("  - key: inclusive-practice")], "utf-8")
+
+    result = types(tmp_path / "nothing", "catalog", "check", "--catalog", str(catalogue))
+
+    assert result.output == "No problems: 4 micro-credentials, 1 stack, 4 frameworks.\n"
+
+
+def test_what_has_no_file_any_more_is_named_until_it_is_retired(prepared: Path, catalogue: Path):
+    types(prepared, "catalog", "load", "--catalog", str(catalogue))
+    (catalogue / "fading-prompts.yaml").unlink()
+    stacks = (catalogue / "stacks.yaml").read_text("utf-8")
+    (catalogue / "stacks.yaml").write_text(stacks[: stacks.index("  - key: inclusive-practice")], "utf-8")
+    told = types(prepared, "catalog", "load", "--catalog", str(catalogue)).output
+    (catalogue / "retired.yaml").write_text("retired: [{key: fading-prompts}]\n", "utf-8")
+
+    silent = types(prepared, "catalog", "load", "--catalog", str(catalogue)).output
+
+    assert "fading-prompts has no file any more and stays on offer" in told
+    assert "0 published" in told
+    assert "fading-prompts" not in silent
+
+
 def test_a_broken_catalogue_is_told_file_line_and_field_and_nothing_is_loaded(
     prepared: Path, catalogue: Path
 ):
@@ -127,8 +151,9 @@ def test_a_broken_catalogue_is_told_file_line_and_field_and_nothing_is_loaded(
 def test_loading_again_publishes_nothing_twice(prepared: Path):
     first, second = types(prepared, "catalog", "load"), types(prepared, "catalog", "load")
 
-    count = rows(prepared, "version")
-    assert count >= 3
+    count = rows(prepared, "version") + rows(prepared, "stack_version")
+    assert rows(prepared, "version") >= 3
+    assert rows(prepared, "stack_version") >= 1
     assert first.output.count("Published ") == count
     assert f"0 published, {count} stood already." in second.output
     assert rows(prepared, "credit_rule") > 0
@@ -200,6 +225,25 @@ def test_adding_a_platform_again_only_adds_what_is_new(prepared: Path):
 def test_an_impossible_address_is_refused(prepared: Path):
     assert "not a web address" in said_no(types(prepared, *MOODLE, "--auth-url", "moodle.example.edu/auth"))
     assert rows(prepared, "platform") == 0
+
+
+def test_a_school_s_own_domain_is_let_frame_us_and_taken_off_again(prepared: Path):
+    types(prepared, *MOODLE)
+    site = ("--platform", "Northfield", "https://Learn.example.edu/courses/1")
+
+    added = types(prepared, "platform", "frame-origin", "add", *site)
+    listed = types(prepared, "platform", "frame-origin", "list", "--platform", "1")
+    removed = types(prepared, "platform", "frame-origin", "remove", *site)
+    again = types(prepared, "platform", "frame-origin", "remove", *site)
+
+    assert "https://learn.example.edu may frame Tessera" in added.output
+    assert listed.output == "https://learn.example.edu\n"
+    assert removed.exit_code == 0
+    assert "does not stand on that list" in said_no(again)
+    none = types(prepared, "platform", "frame-origin", "list", "--platform", "1")
+    assert none.output.startswith("None")
+    wrong = types(prepared, "platform", "frame-origin", "add", "--platform", "1", "learn.example.edu")
+    assert "not a web address" in said_no(wrong)
 
 
 # The registrar's list

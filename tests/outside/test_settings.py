@@ -1,6 +1,7 @@
 """Settings: where they come from, and that a bad one stops the start with one clear line."""
 
 import os
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,7 +29,13 @@ from tests.support.apps import settings_for
         ("LAUNCH_HOURS", "-1", "launch_hours must be above 0"),
         ("LAUNCH_HOURS", "all day", "launch_hours must be a number, not 'all day'"),
         ("MAX_UPLOAD_MB", "2.5", "max_upload_mb must be a whole number, not '2.5'"),
+        ("READ_BACK_AFTER", "soon", "read_back_after must be growing waits"),
+        ("READ_BACK_AFTER", "", "read_back_after must be growing waits"),
+        ("READ_BACK_AFTER", "1d 2m", "read_back_after must be growing waits"),
         ("LEASE_SECONDS", "0", "lease_seconds must be above 0"),
+        ("MAIL_URL", "mail.example.edu", "mail_url must look like smtp://"),
+        ("MAIL_URL", "smtp://mail.example.edu", "mail_from must be an address"),
+        ("FONTS_FOLDER", "nowhere", "fonts_folder: 'nowhere' is no folder"),
         ("LOG_LEVEL", "CHATTY", "log_level must be one of DEBUG"),
         ("TESSERA_CONFIG", "nowhere.toml", "nowhere.toml: there is no such settings file"),
     ],
@@ -80,6 +87,23 @@ def test_an_example_for_production_stands_in_the_shipped_folder_and_is_valid(tmp
     )
 
     assert found.issuer_name == "College of Education, Example University"
+
+
+@pytest.mark.parametrize("queue", ["postgresql", "redis"])
+def test_what_the_example_suggests_for_several_machines_is_valid(tmp_path: Path, queue: str):
+    lines = (settings.config_dir() / "production.example.toml").read_text(encoding="utf-8").splitlines()
+    suggested = [line.removeprefix("# ") for line in lines if re.match(r"# \w+ = ", line)]
+    chosen = {line.partition(" = ")[0]: line for line in suggested}
+    chosen["queue_url"] = next(line for line in suggested if line.startswith(f'queue_url = "{queue}'))
+    given = [line for line in lines if re.match(r"\w+ = ", line)]
+    (tmp_path / "tessera.toml").write_text("\n".join([*given, *chosen.values()]), encoding="utf-8")
+
+    env = {"TESSERA_CONFIG": str(tmp_path / "tessera.toml"), "SECRET_KEY": "k" * 64}
+    found = settings.load(env | {"TESSERA_HOME": str(tmp_path)})
+
+    assert found.database_url.startswith("postgresql+psycopg://")
+    assert found.queue_url.startswith(queue)
+    assert found.alert_mail_to == "registrar@example.edu"
 
 
 def test_the_secret_is_made_once_for_its_owner_only(tmp_path: Path):

@@ -37,7 +37,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_carries_everything_that_is_not_python(wheel: Path):
     inside = set(zipfile.ZipFile(wheel).namelist())
     shipped = {
-        f"lti_tool/{path.relative_to(ROOT)}" for path in (ROOT / "config").rglob("*") if path.is_file()
+        f"lti_tool/{path.relative_to(ROOT)}"
+        for folder in ("config", "docs")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file()
     } | {
         str(path.relative_to(ROOT))
         for folder in ("templates", "static", "database/migrations", "practice_lms")

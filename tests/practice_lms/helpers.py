@@ -161,9 +161,12 @@ class Tool:
         return jwt.encode(given, KEY, "RS256", headers={"kid": "tool-key"})
 
     def add(
-        self, title: str = "Universal design", maximum: float = 10, publish: bool = True
+        self, title: str = "Universal design", maximum: float = 10, publish: bool = True, **column: Any
     ) -> dict[str, Any]:
-        """Put an activity into the course by deep linking; return the claims of the teacher's launch of it."""
+        """Put an activity into the course by deep linking; return the claims of the teacher's launch of it.
+
+        ``column`` is more about its gradebook column.
+        """
         request_claims = self.teacher.launch("/frame/add")
         item = {
             "type": "ltiResourceLink",
@@ -175,6 +178,7 @@ class Tool:
                 "label": title,
                 "resourceId": "udl",
                 "tag": "microcredential",
+                **column,
             },
         }
         address = request_claims[f"{DEEP_LINKING}deep_linking_settings"]["deep_link_return_url"]

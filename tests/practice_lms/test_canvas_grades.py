@@ -401,3 +401,50 @@ def test_an_expired_or_foreign_token_is_refused_by_name(tool, column, canvas):
 
     assert (expired.status_code, message(expired)) == (401, "Access token expired")
     assert (foreign.status_code, message(foreign)) == (401, "Invalid access token format")
+
+
+# The late policy
+
+
+def late_by(tool, hours, percent="10"):
+    """The work that SUBMITTED speaks of came so many hours after the due date."""
+    due = datetime(2026, 11, 21, 9, tzinfo=UTC) - timedelta(hours=hours)
+    number = tool.teacher.get("/course").text.split('href="/activity/')[1].split('"')[0]
+    tool.teacher.post(f"/activity/{number}/due", {"due": f"{due:%Y-%m-%dT%H:%M}"})
+    tool.teacher.post("/course/late-policy", {"percent": percent})
+
+
+@pytest.mark.parametrize(("hours", "left"), [(0, 8), (1, 7), (24, 7), (25, 6), (24 * 30, 0)])
+def test_each_day_late_costs_a_share_of_all_the_points_and_never_more_than_there_are(
+    tool, column, lena, hours, left
+):
+    late_by(tool, hours)
+
+    tool.score(column, lena, timestamp=at(1), **SUBMITTED)
+
+    assert (cell(tool)["score"], cell(tool)["overridden"]) == (left, False)
+    assert [one["resultScore"] for one in tool.results(column)] == [left]
+
+
+def test_what_was_taken_off_stands_in_the_gradebook(tool, column, lena):
+    late_by(tool, 30)
+    tool.score(column, lena, timestamp=at(1), **SUBMITTED)
+
+    assert cell(tool)["deducted"] == 2
+    assert "late: 2 taken off" in tool.teacher.get("/gradebook").text
+
+
+def test_a_teacher_s_own_grade_loses_nothing(tool, column, lena):
+    late_by(tool, 30)
+    tool.score(column, lena, timestamp=at(1), **SUBMITTED)
+    tool.teacher.post(f"/gradebook/{cell(tool)['line_item']}/3", {"score": "9"})
+
+    assert (cell(tool)["score"], cell(tool)["deducted"], cell(tool)["overridden"]) == (9, None, True)
+
+
+@pytest.mark.parametrize("percent", ["-1", "101", "x", ""])
+def test_a_late_policy_is_whole_percent(tool, column, lena, percent):
+    late_by(tool, 30, percent)
+    tool.score(column, lena, timestamp=at(1), **SUBMITTED)
+
+    assert cell(tool)["score"] == 8

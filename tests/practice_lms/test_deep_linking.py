@@ -186,3 +186,47 @@ def test_a_return_without_the_cookie_is_asked_for_again_from_the_lms_itself(lms,
 
     assert 'name="retried" value="true"' in page.text
     assert "Co-teaching" not in tool.teacher.get("/course").text
+
+
+def test_canvas_takes_several_with_their_dates_from_the_assignments_menu_only(canvas):
+    tool = Tool(canvas, Browser(canvas).become("Ingrid Okafor"))
+    dated = ITEM | {"submission": {"endDateTime": "2027-03-01T06:59:00Z"}}
+    claims = tool.teacher.launch("/frame/add?several=1")
+
+    tool.teacher.post(
+        settings_of(claims)["deep_link_return_url"],
+        {"JWT": tool.picked(claims, [dated, ITEM | {"title": "Fading prompts"}])},
+    )
+    send(tool, [dated | {"title": "From the form"}, ITEM])
+
+    page = tool.teacher.get("/course").text
+    assert claims["https://www.instructure.com/placement"] == "course_assignments_menu"
+    assert settings_of(claims)["accept_multiple"] is True
+    assert page.count('class="name"') == 3
+    assert page.count("Due 2027-03-01T06:59:00Z") == 1
+
+
+def test_in_student_view_canvas_sends_a_student_whom_no_list_knows(canvas):
+    ingrid = Browser(canvas).become("Ingrid Okafor")
+    Tool(canvas, ingrid).add("Co-teaching")
+    ingrid.post("/activity/1/publish", {"published": "1"})
+
+    page = ingrid.post("/student-view").text
+    claims = ingrid.launch("/frame/activity/1")
+    ingrid.post("/student-view/leave")
+
+    assert "Leave Student View" in page
+    assert claims[f"{CLAIM}roles"] == [
+        "http://purl.imsglobal.org/vocab/lis/v2/membership#Learner",
+        "http://purl.imsglobal.org/vocab/lti/system/person#TestUser",
+    ]
+    assert claims["name"] == "Test Student"
+    assert "Test Student" not in ingrid.get("/people").text + ingrid.get("/gradebook").text
+    assert "Test Student" not in ingrid.get("/").text
+
+
+def test_moodle_has_no_student_view(moodle):
+    ingrid = Browser(moodle).become("Ingrid Okafor")
+
+    assert "Student View" not in ingrid.get("/course").text
+    assert ingrid.post("/student-view").status_code == 404

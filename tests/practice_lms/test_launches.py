@@ -61,7 +61,6 @@ def test_moodle_sends_the_claims_that_were_recorded_but_for_the_services_it_has_
     claims = Browser(moodle).become("Lena Brandt").launch(f"/frame/activity/{activity['number']}")
 
     absent = {
-        "https://purl.imsglobal.org/spec/lti-nrps/claim/namesroleservice",
         "https://purl.imsglobal.org/spec/lti-bo/claim/basicoutcome",
     }
     assert set(recorded) - set(claims) == absent
@@ -98,7 +97,32 @@ def test_canvas_posts_form_fields_that_are_not_lti(canvas):
 
     answer = teacher.answer(teacher.login("/frame/add"))
 
-    assert {"utf8", "authenticity_token", "id_token", "state"} == set(answer)
+    assert {"utf8", "authenticity_token", "id_token", "state", "lti_storage_target"} == set(answer)
+
+
+def test_canvas_offers_to_keep_data_except_in_its_mobile_apps(start):
+    in_app = Browser(start("canvas", storage=False)).become("Ingrid Okafor")
+
+    login = in_app.login("/frame/add")
+
+    assert "lti_storage_target" not in login
+    assert "lti_storage_target" not in in_app.answer(login)
+    assert "post_message_forwarding" not in in_app.get("/course/add").text
+
+
+def test_canvas_logs_in_at_a_host_that_is_neither_the_issuer_s_nor_the_school_s(canvas):
+    assert canvas.registration["auth_url"].startswith(canvas.url.replace("//", "//sso."))
+    teacher = Browser(canvas).become("Ingrid Okafor")
+    login = teacher.login("/frame/add")
+
+    answer = teacher.session.get(
+        f"{canvas.service_url}/api/lti/authorize_redirect",
+        params={"lti_message_hint": login["lti_message_hint"]},
+        allow_redirects=False,
+        timeout=10,
+    )
+
+    assert answer.headers["Location"].startswith(f"{canvas.url}/auth?lti_message_hint=")
 
 
 def test_canvas_leaves_what_it_cannot_substitute_as_it_is(canvas):

@@ -7,7 +7,7 @@ from lti_tool.lti.platforms.generic import Addresses, Generic, Next, Verdict
 from lti_tool.lti.platforms.moodle import Moodle
 from lti_tool.lti.platforms.openedx import OpenEdx
 
-__all__ = ["Addresses", "Generic", "Next", "Verdict", "behaviour"]
+__all__ = ["Addresses", "Generic", "Next", "Verdict", "behaviour", "product_of"]
 
 _BEHAVIOURS: dict[str, Generic] = {
     Product.CANVAS: Canvas(),
@@ -15,6 +15,14 @@ _BEHAVIOURS: dict[str, Generic] = {
     Product.OPENEDX: OpenEdx(),
 }
 _OTHER = Generic()
+
+
+def product_of(family_code: object) -> Product:
+    """The product that calls itself so in its registration configuration; OTHER for anything else."""
+    for product in Product:
+        if isinstance(family_code, str) and family_code in behaviour(product).family_codes:
+            return product
+    return Product.OTHER
 
 
 def behaviour(product: str) -> Generic:

@@ -10,25 +10,24 @@ from sqlite3 import Connection, Row
 from typing import Any
 
 import jwt
-import requests
 from flask import Response
 
-from lti_tool.practice_lms import store
-from lti_tool.practice_lms.launches import target_link_uri
+from lti_tool.practice_lms import courses, store
+from lti_tool.practice_lms.launches import SEVERAL, target_link_uri
 from lti_tool.practice_lms.platform import (
     AGS,
     CLAIM,
-    COURSE_LABEL,
-    COURSE_TITLE,
     DEEP_LINKING,
+    NOTICE_SCOPE,
     SCHOOL,
-    SCOPES,
     SECTION_SOURCEDID,
     TERM,
     Launch,
     substituted,
 )
 from lti_tool.practice_lms.products.canvas_grades import CanvasGrades
+from lti_tool.practice_lms.products.canvas_tokens import CanvasTokens
+from lti_tool.practice_lms.products.members import claim
 from lti_tool.practice_lms.services import reply
 
 VOCABULARY = "http://purl.imsglobal.org/vocab"
@@ -45,30 +44,22 @@ ROLES = {
 # Aiko studies in this course and teaches in another, so she is an Instructor of the institution as well:
 # a tool that looks at more than the course's own roles takes her for a teacher.
 TEACHES_ELSEWHERE = "atanaka"
+MENU = "course_assignments_menu"
+"""The entry of the assignments page that takes several at once, with their dates."""
 JSON = "application/json; charset=utf-8"
 # The serializer lets these slip into every nested claim.
 JUNK: dict[str, Any] = {"validation_context": None, "errors": {"errors": {}}}
 
 
-def _hex40() -> str:
+def hex40() -> str:
     return hashlib.sha1(secrets.token_bytes(20), usedforsecurity=False).hexdigest()
 
 
-class _TokenRefused(Exception):
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(error)
-        if not error:
-            # What cannot be parsed at all is not expected there, and ends in a server error.
-            self.answer = reply(500, "<!DOCTYPE html><title>Page Error</title>", "text/html; charset=utf-8")
-            return
-        unknown = error == "invalid_client"
-        headers = {"WWW-Authenticate": "Canvas OAuth 2.0"} if unknown else {}
-        told = {"error": error, "error_description": description}
-        self.answer = reply(401 if unknown else 400, told, JSON, headers)
-
-
-class Canvas(CanvasGrades):
+class Canvas(CanvasTokens, CanvasGrades):
+    first_course = 1
+    known_scopes = (*CanvasGrades.known_scopes, NOTICE_SCOPE)
     return_path = "/courses/1/deep_linking_response"
+    leave_path = "/courses/1/external_content/success/external_tool_redirect"
 
     def seed(self, db: Connection) -> dict[str, str]:
         people = (
@@ -85,7 +76,7 @@ class Canvas(CanvasGrades):
                     "id": number,
                     "role": role,
                     "sub": str(uuid.uuid4()),
-                    "login_hint": _hex40(),
+                    "login_hint": hex40(),
                     "given": given,
                     "family": family,
                     "username": username,
@@ -95,9 +86,27 @@ class Canvas(CanvasGrades):
                 },
             )
         kid = f"{self.lms.now():%Y-%m-%dT%H:%M:%SZ}_{uuid.uuid4()}"
-        return {"kid": kid, "context_id": _hex40(), "account_id": _hex40()}
+        return {"kid": kid, "context_id": hex40(), "account_id": hex40()}
 
     # --- launch
+
+    @property
+    def auth_url(self) -> str:
+        """At the host for logins, which is neither the issuer's nor the school's."""
+        return f"{self._login_origin}/api/lti/authorize_redirect"
+
+    @property
+    def storage_frame(self) -> str | None:
+        return f"{self._login_origin}/post_message_forwarding" if self.lms.config.storage else None
+
+    @property
+    def _login_origin(self) -> str:
+        return f"http://sso.{self.lms.config.public_host}:{self.lms.config.port}"
+
+    def review(self, item: Row, cell: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - Moodle asks the column
+        """SpeedGrader opens the address that came with the submission, as a launch of the assignment."""
+        address: str | None = cell.get("submission_url")
+        return address
 
     def new_handle(self, activity_id: int | None) -> str:  # noqa: ARG002 - only Moodle's tells the activity
         return secrets.token_hex(32)
@@ -112,12 +121,11 @@ class Canvas(CanvasGrades):
             "context_id": 10000000000001,
             "canvas_locale": "en",
             "parent_frame_context": None,
-            "include_storage_target": False,
+            "include_storage_target": self.lms.config.storage,
             "iat": int(now.timestamp()),
             "exp": int((now + timedelta(minutes=5)).timestamp()),
         }
-        # No lti_storage_target: this LMS keeps nothing for the tool, so cookies must do, as in Canvas's apps.
-        return {
+        return self._storage_target() | {
             "iss": self.lms.url,
             "login_hint": launch.person["login_hint"],
             "client_id": self.lms.config.client_id,
@@ -162,15 +170,30 @@ class Canvas(CanvasGrades):
         return ("launch_no_longer_valid", "The launch has either expired or already been consumed")
 
     def answer_fields(self) -> dict[str, str]:
-        return {"utf8": "✓", "authenticity_token": secrets.token_urlsafe(48)}
+        return {"utf8": "✓", "authenticity_token": secrets.token_urlsafe(48), **self._storage_target()}
+
+    def service_claims(self) -> dict[str, Any]:
+        """What a launch from a course says of services besides grades."""
+        return claim(self.members_url()) | self.notices_claim()
+
+    def new_context_id(self) -> str | None:
+        return hex40()
+
+    def new_link_id(self) -> str | None:
+        return str(uuid.uuid4())
+
+    def _storage_target(self) -> dict[str, str]:
+        """Left out in Canvas's mobile apps."""
+        return {"lti_storage_target": "post_message_forwarding"} if self.lms.config.storage else {}
 
     def claims(self, db: Connection, launch: Launch, nonce: str) -> dict[str, Any]:
         lms, person, activity = self.lms, launch.person, launch.activity
         account = launch.kind == "administration"
         # Fixed when the login began, so it may be minutes old when it reaches the tool.
         issued = int(launch.started_at.timestamp())
-        context_id = lms.account_id if account else lms.context_id
-        title = SCHOOL if account else COURSE_TITLE
+        course = courses.here()
+        context_id = lms.account_id if account else course["context_id"]
+        title = SCHOOL if account else course["title"]
         claims: dict[str, Any] = {
             "iss": lms.url,
             "aud": lms.config.client_id,
@@ -192,7 +215,7 @@ class Canvas(CanvasGrades):
             f"{CLAIM}roles": self._roles(person),
             f"{CLAIM}context": {
                 "id": context_id,
-                "label": "" if account else COURSE_LABEL,
+                "label": "" if account else course["label"],
                 "title": title,
                 "type": ["Account"] if account else [COURSE_TYPE],
                 **JUNK,
@@ -206,7 +229,7 @@ class Canvas(CanvasGrades):
             },
             f"{CLAIM}launch_presentation": {
                 "document_target": "iframe",
-                "return_url": f"{lms.url}/course",
+                "return_url": f"{lms.url}{self.leave_path}",
                 "locale": "en",
                 **JUNK,
             },
@@ -218,15 +241,17 @@ class Canvas(CanvasGrades):
             },
             f"{CLAIM}lti11_legacy_user_id": person["login_hint"],
             f"{CLAIM}lti1p1": {"user_id": person["login_hint"], **JUNK},
-            f"{CLAIM}custom": self._custom(launch),
+            f"{CLAIM}custom": self._custom(db, launch),
             "https://www.instructure.com/placement": None,
         }
         if not account:
-            claims[f"{AGS}claim/endpoint"] = {"scope": list(SCOPES), "lineitems": self._url(), **JUNK}
+            claims[f"{AGS}claim/endpoint"] = {"scope": self.grade_scopes, "lineitems": self._url(), **JUNK}
+            claims |= self.service_claims()
         if launch.kind == "deep_linking":
             claims[f"{CLAIM}message_type"] = "LtiDeepLinkingRequest"
-            claims["https://www.instructure.com/placement"] = "assignment_selection"
-            claims[f"{DEEP_LINKING}deep_linking_settings"] = self._deep_linking_settings(person)
+            menu = launch.handle.startswith(SEVERAL)
+            claims["https://www.instructure.com/placement"] = MENU if menu else "assignment_selection"
+            claims[f"{DEEP_LINKING}deep_linking_settings"] = self._deep_linking_settings(person, menu)
         elif activity is None:
             claims["https://www.instructure.com/placement"] = "account_navigation"
             claims[f"{CLAIM}resource_link"] = {
@@ -239,16 +264,32 @@ class Canvas(CanvasGrades):
                 "description": activity["text"] or None,
                 **JUNK,
             }
-            for item in store.line_items(db):
+            for item in store.line_items(db, course["id"]):
                 if item["activity_id"] == activity["id"] and item["is_main"]:
                     claims[f"{AGS}claim/endpoint"]["lineitem"] = self._url(item["id"])
         return claims
 
+    def test_student(self, db: Connection) -> Row | None:
+        """Made when somebody first looks. A learner whom only the system role tells from the others."""
+        if store.test_student(db) is None:
+            number = 1 + db.execute("SELECT max(id) FROM person").fetchone()[0]
+            store.add_person(
+                db,
+                {
+                    "id": number, "role": "learner", "sub": str(uuid.uuid4()), "login_hint": hex40(),
+                    "given": "Test", "family": "Student", "username": store.TEST_STUDENT, "email": "",
+                    "sourcedid": "", "enrolled": 1,
+                },
+            )  # fmt: skip
+        return store.test_student(db)
+
     def _roles(self, person: Row) -> list[str]:
+        if person["username"] == store.TEST_STUDENT:
+            return [f"{MEMBERSHIP}Learner", f"{VOCABULARY}/lti/system/person#TestUser"]
         extra = {f"{INSTITUTION}Instructor"} if person["username"] == TEACHES_ELSEWHERE else set()
         return sorted({*ROLES[person["role"]], *extra})
 
-    def _custom(self, launch: Launch) -> dict[str, str]:
+    def _custom(self, db: Connection, launch: Launch) -> dict[str, str]:
         person, activity = launch.person, launch.activity
         known = {
             "$Canvas.user.id": str(person["id"]),
@@ -259,11 +300,12 @@ class Canvas(CanvasGrades):
         }
         if launch.kind != "administration":
             known |= {
-                "$Context.id": self.lms.context_id,
-                "$Context.id.history": "",
-                "$Canvas.course.id": "1",
+                "$Context.id": courses.here()["context_id"],
+                "$Context.id.history": ",".join(courses.history(db, courses.here())),
+                "$Canvas.course.id": str(courses.here()["id"]),
                 "$Canvas.term.name": TERM,
                 "$CourseSection.sourcedId": SECTION_SOURCEDID,
+                "$Canvas.course.sectionSisSourceIds": SECTION_SOURCEDID,
             }
         if activity is not None:
             known |= {
@@ -276,10 +318,11 @@ class Canvas(CanvasGrades):
         own = {} if activity is None else json.loads(activity["custom"])
         return substituted({**self.lms.config.custom, **own}, known)
 
-    def _deep_linking_settings(self, person: Row) -> dict[str, Any]:
+    def _deep_linking_settings(self, person: Row, menu: bool) -> dict[str, Any]:
         state = {
+            "placement": MENU if menu else "assignment_selection",
             "nonce": secrets.token_hex(16),
-            "context_id": self.lms.context_id,
+            "context_id": courses.here()["context_id"],
             "user": person["id"],
             "iat": int(self.lms.now().timestamp()),
         }
@@ -289,7 +332,7 @@ class Canvas(CanvasGrades):
             "accept_types": ["ltiResourceLink"],
             "accept_presentation_document_targets": ["iframe", "window"],
             "accept_media_types": "application/vnd.ims.lti.v1.ltilink",
-            "accept_multiple": False,
+            "accept_multiple": menu,
             "auto_create": False,
             **JUNK,
         }
@@ -328,19 +371,26 @@ class Canvas(CanvasGrades):
         }
         return reply(400, {"errors": {"jwt": [told]}}, JSON)
 
-    def add_content_items(self, db: Connection, items: list[dict[str, Any]]) -> list[str]:
-        """Fill in and save one assignment, unpublished. Dates are not taken over, as in Canvas."""
-        for item in items[:1]:
+    def add_content_items(
+        self, db: Connection, items: list[dict[str, Any]], args: Mapping[str, str]
+    ) -> list[str]:
+        """Make unpublished assignments. The form of a single one takes over no date, as in Canvas."""
+        state = jwt.decode(args["data"], options={"verify_signature": False})
+        menu, added = state["placement"] == MENU, []
+        for item in items if menu else items[:1]:
+            due_at = (item.get("submission") or {}).get("endDateTime") if menu else None
             column = item.get("lineItem") or {}
             title = str(column.get("label") or item.get("title") or self.lms.config.tool_name)
             activity_id = store.add_activity(
                 db,
+                course_id=courses.here()["id"],
                 resource_link_id=str(uuid.uuid4()),
                 title=title,
                 text=str(item.get("text") or ""),
                 url=str(item.get("url") or self.lms.config.tool_launch_url),
                 custom=item.get("custom"),
                 published=0,
+                due_at=due_at,
             )
             store.add_line_item(
                 db,
@@ -351,80 +401,5 @@ class Canvas(CanvasGrades):
                 tag=column.get("tag"),
                 coupled=1,
             )
-            return [title]
-        return []
-
-    # --- token
-
-    def token(self, form: Mapping[str, str]) -> Response:
-        try:
-            scopes = self._granted(form)
-        except _TokenRefused as refused:
-            return refused.answer
-        lms, now = self.lms, int(self.lms.now().timestamp())
-        token = lms.sign(
-            {
-                "iss": lms.url,
-                "sub": lms.config.client_id,
-                "aud": f"{lms.service_url}/token",
-                "iat": now,
-                "exp": now + 3600,
-                "jti": str(uuid.uuid4()),
-                "scopes": scopes,
-            }
-        )
-        answer = {"access_token": token, "token_type": "Bearer", "expires_in": 3600, "scope": scopes}
-        return reply(200, answer, JSON, {"Cache-Control": "no-store"})
-
-    def _granted(self, form: Mapping[str, str]) -> str:
-        """Check a token request, in Canvas's order; return the scopes as asked for."""
-        if form.get("grant_type") != "client_credentials":
-            text = "The grant_type you requested is not currently supported by Canvas"
-            raise _TokenRefused("unsupported_grant_type", text)
-        assertion = form.get("client_assertion", "")
-        try:
-            unverified = jwt.decode(assertion, options={"verify_signature": False})
-        except jwt.PyJWTError:
-            raise _TokenRefused("", "") from None
-        if str(unverified.get("sub")) != self.lms.config.client_id:
-            raise _TokenRefused("invalid_client", "unknown client")
-        try:
-            claims = self.lms.tool_claims(assertion)
-        except requests.RequestException:
-            raise _TokenRefused("invalid_request", "JWK Error: Invalid JSON") from None
-        except jwt.InvalidKeyError:
-            raise _TokenRefused("invalid_request", "JWK Error: kid not found") from None
-        except jwt.PyJWTError:
-            raise _TokenRefused("invalid_request", "JWS signature invalid.") from None
-        if wrong := self._assertion_problems(claims):
-            raise _TokenRefused("invalid_request", " | ".join(wrong))
-        scopes = form.get("scope", form.get("scopes", "")).split()
-        if unknown := [scope for scope in scopes if scope not in SCOPES]:
-            text = (
-                "A requested scope is invalid, unknown, malformed, or exceeds the scope granted by the"
-                " resource owner. The following scopes were requested, but not granted: "
-            )
-            raise _TokenRefused("invalid_scope", text + ", ".join(unknown))
-        return " ".join(scopes)
-
-    def _assertion_problems(self, claims: Mapping[str, Any]) -> list[str]:
-        needed = ("iss", "sub", "aud", "exp", "iat", "jti")
-        if missing := [name for name in needed if not claims.get(name)]:
-            return [f"the following assertions are missing: {','.join(missing)}"]
-        now = self.lms.now().timestamp()
-        aud, exp, iat = claims["aud"], claims["exp"], claims["iat"]
-        problems = []
-        # Exactly the address called; neither the issuer nor another name of the same server will do.
-        if f"{self.lms.service_url}/token" not in (aud if isinstance(aud, list) else [aud]):
-            problems.append("the 'aud' is invalid")
-        if not isinstance(exp, int | float):
-            problems.append("the 'exp' must be a number")
-        elif exp <= now:
-            problems.append("the JWT has expired")
-        if not isinstance(iat, int | float):
-            problems.append("the 'iat' must be a number")
-        elif iat < now - 300:
-            problems.append("the 'iat' must be less than 300 seconds old")
-        elif iat > now + 30:
-            problems.append("the 'iat' must not be in the future")
-        return problems
+            added.append(title)
+        return added

@@ -6,14 +6,16 @@ The order of the checks is Canvas's own; a tool that makes two mistakes hears of
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from sqlite3 import Connection, Row
 from typing import Any
 
 import jwt
 from flask import Response, request
 
-from lti_tool.practice_lms import store
-from lti_tool.practice_lms.platform import AGS, Behaviour
+from lti_tool.practice_lms import courses, store
+from lti_tool.practice_lms.products.canvas_notices import CanvasNotices
+from lti_tool.practice_lms.products.members import CanvasMembers
 from lti_tool.practice_lms.services import (
     LINE_ITEM_TYPE,
     LINE_ITEMS_TYPE,
@@ -27,7 +29,6 @@ from lti_tool.practice_lms.services import (
     reply,
 )
 
-COURSE = "1"
 EXTENSION = "https://canvas.instructure.com/lti/submission"
 PAGE = 10
 ACTIVITY_PROGRESS = ("Initialized", "Started", "InProgress", "Submitted", "Completed")
@@ -41,7 +42,7 @@ def _refusal(status: int, message: str) -> ServiceRefusal:
     return ServiceRefusal(status, {"errors": {"type": kind, "message": message}})
 
 
-class CanvasGrades(Behaviour):
+class CanvasGrades(CanvasNotices, CanvasMembers):
     """The server side of the Canvas behaviour."""
 
     roots: Mapping[str, str] = {
@@ -49,18 +50,26 @@ class CanvasGrades(Behaviour):
         "item": "/api/lti/courses/<course>/line_items/<int:item_id>",
         "scores": "/api/lti/courses/<course>/line_items/<int:item_id>/scores",
         "results": "/api/lti/courses/<course>/line_items/<int:item_id>/results",
+        "members": "/api/lti/courses/<course>/names_and_roles",
+        "handlers": "/api/lti/notice-handlers/<int:item_id>",
     }
 
     def _url(self, item_id: int | None = None, suffix: str = "") -> str:
         item = "" if item_id is None else f"/{item_id}{suffix}"
-        return f"{self.lms.service_url}/api/lti/courses/{COURSE}/line_items{item}"
+        return f"{self.lms.service_url}/api/lti/courses/{courses.here()['id']}/line_items{item}"
 
     def serve(self, db: Connection, operation: str, course: str, item_id: int | None) -> Response:
         if operation not in NEEDED_SCOPES:
             raise ServiceRefusal(404, NOT_FOUND)
         self._check_token(operation)
-        if course != COURSE:
+        if operation.startswith("handlers"):
+            return self.handlers(db, item_id or 0)
+        row = courses.course(db, course)
+        if row is None:
             raise _refusal(404, "Context not found")
+        courses.enter(row)
+        if operation == "members GET":
+            return self.members(db)
         if self.lms.course_state(db) == "concluded":
             text = "This course has concluded. AGS requests will no longer be accepted for this course."
             raise _refusal(422, text)
@@ -68,7 +77,7 @@ class CanvasGrades(Behaviour):
             answer = {"items GET": self._list_items, "items POST": self._create_item}[operation](db)
         else:
             item = store.line_item(db, item_id)
-            if item is None:
+            if item is None or item["course"] != courses.here()["id"]:
                 raise ServiceRefusal(404, NOT_FOUND)
             answer = {
                 "item GET": self._show_item,
@@ -77,8 +86,8 @@ class CanvasGrades(Behaviour):
                 "scores POST": self._score,
                 "results GET": self._results,
             }[operation](db, item)
-        answer.headers["X-Request-Cost"] = "0.21"
-        answer.headers["X-Rate-Limit-Remaining"] = "599.8"
+        answer.headers.setdefault("X-Request-Cost", "0.21")
+        answer.headers.setdefault("X-Rate-Limit-Remaining", "599.8")
         return answer
 
     def _check_token(self, operation: str) -> None:
@@ -98,7 +107,7 @@ class CanvasGrades(Behaviour):
             raise _refusal(401, "Invalid access token format") from None
         if claims.get("exp", 0) <= self.lms.now().timestamp():
             raise _refusal(401, "Access token expired")
-        needed = {f"{AGS}scope/{name}" for name in NEEDED_SCOPES[operation]}
+        needed = set(NEEDED_SCOPES[operation])
         if not needed & set(str(claims.get("scopes", "")).split()):
             raise _refusal(401, "Insufficient permissions")
 
@@ -121,7 +130,7 @@ class CanvasGrades(Behaviour):
         return reply(200, self._item_json(item), LINE_ITEM_TYPE)
 
     def _list_items(self, db: Connection) -> Response:
-        items = store.line_items(db)
+        items = store.line_items(db, courses.here()["id"])
         for name in ("resource_link_id", "resource_id", "tag"):
             if name in request.args:
                 items = [item for item in items if item[name] == request.args[name]]
@@ -173,6 +182,7 @@ class CanvasGrades(Behaviour):
         else:
             activity_id = store.add_activity(
                 db,
+                course_id=courses.here()["id"],
                 resource_link_id=str(uuid.uuid4()),
                 title=values["label"],
                 url=self.lms.config.tool_launch_url,
@@ -226,7 +236,7 @@ class CanvasGrades(Behaviour):
             if sent[name] not in known:
                 problem = {"attribute": name, "type": "inclusion", "message": "is not included in the list"}
                 raise ServiceRefusal(422, {"errors": {name: [problem]}})
-        self._grade(item, cell, sent, extension)
+        self._grade(db, item, cell, sent, extension)
         cell["changed_at"] = self.lms.now().isoformat(timespec="seconds")
         store.save_grade(db, cell)
         answer = {
@@ -306,11 +316,28 @@ class CanvasGrades(Behaviour):
                 raise _refusal(422, text)
             cell["attempt"] += 1
             cell["submitted_at"] = submitted_at or self.lms.now().isoformat()
+            launched = extension.get("submission_type") == "basic_lti_launch"
+            cell["submission_url"] = str(extension.get("submission_data") or "") or None if launched else None
         elif submitted_at is not None:
             cell["submitted_at"] = submitted_at
 
+    def _late(self, db: Connection, item: Row, cell: Mapping[str, Any], score: float) -> float:
+        """What the course's late policy takes off: a share of all the points for each day begun after the due date, and
+        never more than there is. When the work came is what the tool says, else now."""
+        due = None if item["due_at"] is None else _moment(item["due_at"])
+        at = None if cell["submitted_at"] is None else _moment(cell["submitted_at"])
+        if due is None or at is None or at <= due:
+            return 0
+        days = ceil((at - due) / timedelta(days=1))
+        return float(min(score, days * self.lms.late_percent(db) / 100 * item["maximum"]))
+
     def _grade(
-        self, item: Row, cell: dict[str, Any], sent: Mapping[str, Any], extension: Mapping[str, Any]
+        self,
+        db: Connection,
+        item: Row,
+        cell: dict[str, Any],
+        sent: Mapping[str, Any],
+        extension: Mapping[str, Any],
     ) -> None:
         given, maximum = sent.get("scoreGiven"), sent.get("scoreMaximum")
         counts = sent["gradingProgress"] in ("FullyGraded", "PendingManual") and given is not None
@@ -319,10 +346,19 @@ class CanvasGrades(Behaviour):
             # "Non-tool" is only its name: a score that the tool itself sent is kept as well.
             kept, counts = True, False
         if counts:
-            cell["score"] = given * item["maximum"] / maximum if maximum else given
+            assert given is not None
+            score = given * item["maximum"] / maximum if maximum else given
+            taken_off = self._late(db, item, cell, score)
+            cell |= {"score": score - taken_off, "deducted": taken_off or None}
             cell |= {"sent_score": given, "sent_maximum": maximum, "overridden": 0}
         elif not kept:
-            cell |= {"score": None, "sent_score": None, "sent_maximum": None, "overridden": 0}
+            cell |= {
+                "score": None,
+                "sent_score": None,
+                "sent_maximum": None,
+                "overridden": 0,
+                "deducted": None,
+            }
         cell["sent_at"] = (_moment(sent["timestamp"]) or self.lms.now()).isoformat()
         if sent.get("comment"):
             cell["sent_comment"] = sent["comment"]
@@ -341,7 +377,8 @@ class CanvasGrades(Behaviour):
                 continue
             maximum = cell["sent_maximum"] or item["maximum"]
             score = cell["sent_score"]
-            if cell["overridden"]:
+            # The result follows the gradebook, whoever changed it: a teacher, or the late policy.
+            if cell["overridden"] or cell["deducted"]:
                 score = cell["score"] * maximum / item["maximum"] if cell["score"] is not None else None
             result = {
                 "id": self._url(item["id"], f"/results/{cell['id']}"),
@@ -359,7 +396,15 @@ class CanvasGrades(Behaviour):
         comments = [*cell["comments"], comment] if comment else cell["comments"]
         at = self.lms.now().isoformat(timespec="seconds")
         store.save_grade(
-            db, {**cell, "score": score, "comments": comments, "overridden": 1, "changed_at": at}
+            db,
+            {
+                **cell,
+                "score": score,
+                "comments": comments,
+                "overridden": 1,
+                "deducted": None,
+                "changed_at": at,
+            },
         )
 
 

@@ -12,21 +12,19 @@ import jwt
 import requests
 from flask import Response, make_response, render_template
 
-from lti_tool.practice_lms import store
+from lti_tool.practice_lms import courses, store
 from lti_tool.practice_lms.launches import target_link_uri
 from lti_tool.practice_lms.platform import (
     AGS,
     CLAIM,
-    COURSE_LABEL,
-    COURSE_TITLE,
     DEEP_LINKING,
     SCHOOL,
-    SCOPES,
     SECTION_SOURCEDID,
     Launch,
     substituted,
 )
-from lti_tool.practice_lms.products.moodle_grades import COURSE, MoodleGrades, typed
+from lti_tool.practice_lms.products.members import NON_EDITING, claim
+from lti_tool.practice_lms.products.moodle_grades import MoodleGrades, typed
 from lti_tool.practice_lms.services import reply
 
 ROLES = {
@@ -41,7 +39,9 @@ ROLES = {
 
 
 class Moodle(MoodleGrades):
+    first_course = 2
     return_path = "/mod/lti/contentitem_return.php"
+    leave_path = "/mod/lti/return.php"
 
     def seed(self, db: Connection) -> dict[str, str]:
         people = (
@@ -50,6 +50,7 @@ class Moodle(MoodleGrades):
             (5, "learner", "Lena", "Brandt", "lbrandt", "S1001"),
             (6, "learner", "Mateo", "Ruiz", "mruiz", "S1002"),
             (7, "learner", "Aiko", "Tanaka", "atanaka", "S1003"),
+            (8, "instructor", "Tim", "Verne", NON_EDITING, "T101"),
         )
         for number, role, given, family, username, sourcedid in people:
             store.add_person(
@@ -75,7 +76,7 @@ class Moodle(MoodleGrades):
             title=f"{config.tool_name} (administration)",
             url=config.tool_launch_url,
         )
-        return {"kid": secrets.token_hex(10), "context_id": COURSE, "account_id": ""}
+        return {"kid": secrets.token_hex(10), "context_id": str(self.first_course), "account_id": ""}
 
     # --- launch
 
@@ -116,8 +117,23 @@ class Moodle(MoodleGrades):
     def expired_error(self) -> tuple[str, str]:
         return ("invalid_request", "This launch is unknown or was used already")
 
+    def new_context_id(self) -> str | None:
+        return None
+
+    def new_link_id(self) -> str | None:
+        return None
+
+    def copied(self, db: Connection, row: Row) -> None:
+        """Moodle tells nobody."""
+
     def answer_fields(self) -> dict[str, str]:
         return {}
+
+    def review(self, item: Row, cell: Mapping[str, Any]) -> str | None:  # noqa: ARG002 - Canvas asks the cell
+        """Of every learner, where the tool has declared with its link that it shows submissions."""
+        if item["review"] is None:
+            return None
+        return str(json.loads(item["review"]).get("url") or item["url"])
 
     def claims(self, db: Connection, launch: Launch, nonce: str) -> dict[str, Any]:
         lms, person, activity = self.lms, launch.person, launch.activity
@@ -137,9 +153,9 @@ class Moodle(MoodleGrades):
             },
             f"{CLAIM}roles": ROLES[person["role"]],
             f"{CLAIM}context": {
-                "id": COURSE,
-                "label": COURSE_LABEL,
-                "title": COURSE_TITLE,
+                "id": courses.here()["context_id"],
+                "label": courses.here()["label"],
+                "title": courses.here()["title"],
                 "type": ["CourseSection"],
             },
             f"{CLAIM}message_type": "LtiResourceLinkRequest",
@@ -160,13 +176,14 @@ class Moodle(MoodleGrades):
         }
         own = {} if activity is None else json.loads(activity["custom"])
         variables = {
-            "$Context.id.history": "",
+            "$Context.id.history": ",".join(courses.history(db, courses.here())),
             "$Person.sourcedId": person["sourcedid"],
             "$User.username": person["username"],
             "$CourseSection.sourcedId": SECTION_SOURCEDID,
         }
         claims[f"{CLAIM}custom"] = substituted({**lms.config.custom, **own}, variables)
-        endpoint: dict[str, Any] = {"scope": list(SCOPES), "lineitems": self._url()}
+        endpoint: dict[str, Any] = {"scope": self.grade_scopes, "lineitems": self._url()}
+        claims |= claim(self.members_url())
         claims[f"{AGS}claim/endpoint"] = endpoint
         if activity is None:
             claims[f"{CLAIM}message_type"] = "LtiDeepLinkingRequest"
@@ -179,9 +196,17 @@ class Moodle(MoodleGrades):
         }
         claims[f"{CLAIM}launch_presentation"] |= {
             "document_target": "iframe",
-            "return_url": f"{lms.url}/course",
+            "return_url": f"{lms.url}{self.leave_path}?course={courses.here()['id']}&launch_container=3"
+            f"&instanceid={activity['id']}&sesskey={self._sesskey(person)}",
         }
-        items = [item["id"] for item in store.line_items(db) if item["activity_id"] == activity["id"]]
+        if launch.learner is not None:
+            claims[f"{CLAIM}message_type"] = "LtiSubmissionReviewRequest"
+            claims[f"{CLAIM}for_user"] = {"user_id": launch.learner["sub"]}
+        items = [
+            item["id"]
+            for item in store.line_items(db, courses.here()["id"])
+            if item["activity_id"] == activity["id"]
+        ]
         if len(items) == 1:
             endpoint["lineitem"] = self._url(items[0])
         return claims
@@ -196,7 +221,7 @@ class Moodle(MoodleGrades):
             "accept_unsigned": False,
             "auto_create": False,
             "can_confirm": False,
-            "deep_link_return_url": f"{address}?course={COURSE}&id=1&sesskey={self._sesskey(person)}",
+            "deep_link_return_url": f"{address}?course={courses.here()['id']}&id=1&sesskey={self._sesskey(person)}",
             "title": self.lms.config.tool_name,
             "text": "",
         }
@@ -223,13 +248,20 @@ class Moodle(MoodleGrades):
             render_template("problem.html", problem=f"The tool's answer was refused: {problem}"), 400
         )
 
-    def add_content_items(self, db: Connection, items: list[dict[str, Any]]) -> list[str]:
+    def add_content_items(
+        self,
+        db: Connection,
+        items: list[dict[str, Any]],
+        args: Mapping[str, str],  # noqa: ARG002 - Canvas asks where they were added from
+    ) -> list[str]:
+        """An external tool has no due date here, so none is taken over."""
         added = []
         for item in items:
             column = item.get("lineItem")
             title = str(item.get("title") or self.lms.config.tool_name)
             activity_id = store.add_activity(
                 db,
+                course_id=courses.here()["id"],
                 title=title,
                 text=str(item.get("text") or ""),
                 url=str(item.get("url") or self.lms.config.tool_launch_url),
@@ -244,6 +276,7 @@ class Moodle(MoodleGrades):
                     resource_id=column.get("resourceId"),
                     tag=column.get("tag"),
                     coupled=1,
+                    review=column.get("submissionReview"),
                 )
             added.append(title)
         return added
@@ -271,7 +304,7 @@ class Moodle(MoodleGrades):
         )
         if not good:
             return answer(400, {"error": "invalid_request"})
-        granted = " ".join(scope for scope in SCOPES if scope in form.get("scope", "").split())
+        granted = " ".join(scope for scope in self.scopes if scope in form.get("scope", "").split())
         if not granted:
             return answer(400, {"error": "invalid_scope"})
         value = secrets.token_hex(16)

@@ -10,11 +10,12 @@ from typing import Any
 
 from flask import Response, request
 
-from lti_tool.practice_lms import store
-from lti_tool.practice_lms.platform import AGS, Behaviour
+from lti_tool.practice_lms import courses, store
+from lti_tool.practice_lms.products.members import MoodleMembers
 from lti_tool.practice_lms.services import (
     LINE_ITEM_TYPE,
     LINE_ITEMS_TYPE,
+    MEMBERS_TYPE,
     NEEDED_SCOPES,
     RESULTS_TYPE,
     SCORE_TYPE,
@@ -25,7 +26,6 @@ from lti_tool.practice_lms.services import (
     reply,
 )
 
-COURSE = "2"
 ISO_8601 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)")
 MEDIA_TYPES = {
     "items GET": LINE_ITEMS_TYPE,
@@ -34,6 +34,7 @@ MEDIA_TYPES = {
     "item PUT": LINE_ITEM_TYPE,
     "scores POST": SCORE_TYPE,
     "results GET": RESULTS_TYPE,
+    "members GET": MEMBERS_TYPE,
 }
 
 
@@ -51,7 +52,7 @@ def _number(value: float) -> float:
     return int(value) if float(value).is_integer() else round(value, 5)
 
 
-class MoodleGrades(Behaviour):
+class MoodleGrades(MoodleMembers):
     """The server side of the Moodle behaviour."""
 
     roots: Mapping[str, str] = {
@@ -59,21 +60,26 @@ class MoodleGrades(Behaviour):
         "item": "/mod/lti/services.php/<course>/lineitems/<int:item_id>/lineitem",
         "scores": "/mod/lti/services.php/<course>/lineitems/<int:item_id>/lineitem/scores",
         "results": "/mod/lti/services.php/<course>/lineitems/<int:item_id>/lineitem/results",
+        "members": "/mod/lti/services.php/CourseSection/<course>/bindings/1/memberships",
     }
 
     def _url(self, item_id: int | None = None, suffix: str = "") -> str:
         item = "" if item_id is None else f"/{item_id}/lineitem{suffix}"
-        return f"{self.lms.service_url}/mod/lti/services.php/{COURSE}/lineitems{item}?type_id=1"
+        return f"{self.lms.service_url}/mod/lti/services.php/{courses.here()['id']}/lineitems{item}?type_id=1"
 
     def serve(self, db: Connection, operation: str, course: str, item_id: int | None) -> Response:
         self._find_handler(operation)
         self._check_token(db, operation)
-        if course != COURSE:
+        row = courses.course(db, course)
+        if row is None:
             raise self._refusal(404, "Not Found: Course doesn't exist")
+        courses.enter(row)
+        if operation == "members GET":
+            return self.members(db)
         if item_id is None:
             return {"items GET": self._list_items, "items POST": self._create_item}[operation](db)
         item = store.line_item(db, item_id)
-        if item is None:
+        if item is None or item["course"] != courses.here()["id"]:
             raise self._refusal(404, f"Not Found: Grade item {item_id} doesn't exist")
         return {
             "item GET": self._show_item,
@@ -96,7 +102,7 @@ class MoodleGrades(Behaviour):
 
     def _check_token(self, db: Connection, operation: str) -> None:
         row = db.execute("SELECT * FROM token WHERE value = ?", (bearer() or "",)).fetchone()
-        needed = {f"{AGS}scope/{name}" for name in NEEDED_SCOPES[operation]}
+        needed = set(NEEDED_SCOPES[operation])
         alive = row is not None and datetime.fromisoformat(row["expires_at"]) > self.lms.now()
         if not alive or not needed & set(row["scopes"].split()):
             raise self._refusal(401, "Unauthorized")
@@ -127,7 +133,7 @@ class MoodleGrades(Behaviour):
         return shown
 
     def _list_items(self, db: Connection) -> Response:
-        items = store.line_items(db)
+        items = store.line_items(db, courses.here()["id"])
         for parameter, column in (
             ("resource_link_id", "resource_link_id"),
             ("resource_id", "resource_id"),
@@ -178,12 +184,17 @@ class MoodleGrades(Behaviour):
     def _create_item(self, db: Connection) -> Response:
         sent, values = self._item_values()
         link = db.execute(
-            "SELECT id FROM activity WHERE resource_link_id = ? AND NOT deleted",
-            (sent.get("resourceLinkId"),),
+            "SELECT id FROM activity WHERE resource_link_id = ? AND course_id = ? AND NOT deleted",
+            (sent.get("resourceLinkId"), courses.here()["id"]),
         ).fetchone()
         if sent.get("resourceLinkId") and link is None:
             raise self._refusal(403, "Forbidden")
-        item_id = store.add_line_item(db, activity_id=None if link is None else link["id"], **values)
+        item_id = store.add_line_item(
+            db,
+            activity_id=None if link is None else link["id"],
+            course_id=courses.here()["id"],
+            **values,
+        )
         return self._echo(201, sent, item_id)
 
     def _change_item(self, db: Connection, item: Row) -> Response:
