@@ -1,18 +1,30 @@
-"""Putting an Open Badge into a PNG, and taking it out of one that a stranger sends.
+"""Putting an Open Badge into a PNG, and taking it out of a PNG or an SVG that a stranger sends.
 
-The badge is the text of exactly one ``iTXt`` chunk with the keyword ``openbadgecredential``; the picture
+In a PNG the badge is the text of exactly one ``iTXt`` chunk with the keyword ``openbadgecredential``; the picture
 itself stays as it is, byte for byte.
 
 Specs: https://www.imsglobal.org/spec/ob/v3p0/#baked-badge, https://www.w3.org/TR/png-3/#11iTXt
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
+from xml.parsers import expat
+from xml.sax.saxutils import quoteattr
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEYWORD = b"openbadgecredential"
 KEYWORD_OF_VERSION_2 = b"openbadges"
+OPEN_BADGES = "https://purl.imsglobal.org/ob/v3p0"
+_DECLARED = f' xmlns:openbadges="{OPEN_BADGES}"'
+_OPENING = re.compile(r"(<svg\b[^>]*?)(/?>)")
+_BAKED = re.compile(r"<openbadges:credential\b.*?</openbadges:credential>", re.DOTALL)
+_NOT_XML = re.compile("[\x00-\x08\x0b-\x1f\ud800-\udfff]")
+
+SVG = "http://www.w3.org/2000/svg"
+SVG_OF_VERSION_2 = "http://openbadges.org"
+MAX_SVG_DEPTH = 200
 
 MAX_IMAGE = 10_000_000
 """Bytes of an image that is read. Our own badges are below 100 kB."""
@@ -29,6 +41,10 @@ class NotPng(ImageUnreadable):
     """The file is no PNG image, or one that begins like it and is not."""
 
 
+class NotSvg(ImageUnreadable):
+    """The file is XML of another kind."""
+
+
 class ImageTooLarge(ImageUnreadable):
     """The image, or the badge in it, is larger than any real one; unpacking stops there."""
 
@@ -39,6 +55,10 @@ class ImageDamaged(ImageUnreadable):
 
 class NoBadge(ImageUnreadable):
     """A good image without an Open Badge 3.0 inside."""
+
+
+class OlderBadge(NoBadge):
+    """A badge is inside, of the kind Open Badges 1 or 2."""
 
 
 class SeveralBadges(ImageUnreadable):
@@ -67,6 +87,28 @@ def bake_png(png: bytes, text: str) -> bytes:
     return b"".join(baked)
 
 
+def bake_svg(svg: str, text: str) -> str:
+    """``svg`` with ``text``, JSON or a compact JWS, as its badge, directly after the opening tag; a badge that was
+    baked in before is replaced.
+
+    Raises ``NotSvg`` if ``svg`` does not begin with an SVG element, and ``ValueError`` for a text that XML cannot hold.
+    Spec: https://www.imsglobal.org/spec/ob/v3p0/#svg
+    """
+    if _NOT_XML.search(text):
+        raise ValueError("The text of a badge cannot hold control characters.")
+    plain = _BAKED.sub("", svg, count=1).replace(_DECLARED, "", 1)
+    opening = _OPENING.match(plain)
+    if opening is None:
+        raise NotSvg("This file is not an SVG image.")
+    if text.startswith("{"):
+        # Inside JSON strings only can either stand, and there an escape means the same.
+        safe = text.replace("]]>", "]]\\u003e").replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+        element = f"<openbadges:credential><![CDATA[{safe}]]></openbadges:credential>"
+    else:
+        element = f"<openbadges:credential verify={quoteattr(text)}></openbadges:credential>"
+    return f"{opening[1]}{_DECLARED}{opening[2]}{element}{plain[opening.end() :]}"
+
+
 def unbake_png(png: bytes) -> str:
     """The text of the one badge inside ``png``. Raises the ``ImageUnreadable`` that says what is wrong."""
     found: list[bytes] = []
@@ -78,16 +120,81 @@ def unbake_png(png: bytes) -> str:
     if len(found) > 1:
         raise SeveralBadges("This image holds more than one badge. Ask for the original file.")
     if not found and older:
-        raise NoBadge(
-            "This image holds a badge of the older kind Open Badges 1 or 2. "
-            "Only Open Badges 3.0 can be checked here."
-        )
+        raise OlderBadge(_OLDER)
     if not found:
-        raise NoBadge(
-            "There is no badge inside this image. Photo apps, chats and screenshots drop it: "
-            "use the file as it was downloaded, or the badge's JSON file."
-        )
+        raise NoBadge(_NONE)
     return _text(found[0])
+
+
+def unbake_svg(svg: bytes) -> str:
+    """The text of the one badge inside ``svg``. Raises the ``ImageUnreadable`` that says what is wrong.
+
+    Nothing is expanded or fetched: an image that declares entities of its own is refused.
+    Spec: https://www.imsglobal.org/spec/ob/v3p0/#svg
+    """
+    if len(svg) > MAX_IMAGE:
+        raise ImageTooLarge(f"The image is larger than {MAX_IMAGE // 1_000_000} MB.")
+    reader = _SvgReader()
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler = reader.begins
+    parser.EndElementHandler = reader.ends
+    parser.CharacterDataHandler = reader.says
+    parser.EntityDeclHandler = reader.declares
+    parser.ExternalEntityRefHandler = reader.declares
+    parser.buffer_text = True
+    try:
+        parser.Parse(svg, True)
+    except (expat.ExpatError, UnicodeError, LookupError) as cause:
+        raise ImageDamaged("The image is damaged: it is not complete SVG.") from cause
+    if not reader.is_svg:
+        raise NotSvg("This file is not an SVG image.")
+    if len(reader.found) > 1:
+        raise SeveralBadges("This image holds more than one badge. Ask for the original file.")
+    if not reader.found:
+        raise OlderBadge(_OLDER) if reader.older else NoBadge(_NONE)
+    return reader.found[0].strip()
+
+
+class _SvgReader:
+    """What expat calls while it reads: it keeps the badge and forgets the picture."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        self.is_svg = False
+        self.older = False
+        self._depth = 0
+        self._inside = 0
+
+    def begins(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > MAX_SVG_DEPTH:
+            raise ImageTooLarge("The image is nested more deeply than any real one.")
+        self.is_svg = self.is_svg or (self._depth == 1 and name in (f"{SVG} svg", "svg"))
+        self.older = self.older or name == f"{SVG_OF_VERSION_2} assertion"
+        if name == f"{OPEN_BADGES} credential" and not self._inside:
+            self._inside = self._depth
+            self.found.append(attributes.get("verify", ""))
+
+    def ends(self, _name: str) -> None:
+        if self._depth == self._inside:
+            self._inside = 0
+        self._depth -= 1
+
+    def says(self, text: str) -> None:
+        if self._inside:
+            self.found[-1] += text
+            if len(self.found[-1]) > MAX_TEXT:
+                raise ImageTooLarge("The badge inside this image is too large to be a real one.")
+
+    def declares(self, *_: object) -> int:
+        raise ImageUnreadable("This image declares entities, which no badge needs and attackers use.")
+
+
+_OLDER = "This image holds a badge of the older kind Open Badges 1 or 2."
+_NONE = (
+    "There is no badge inside this image. Photo apps, chats and screenshots drop it: "
+    "use the file as it was downloaded, or the badge's JSON file."
+)
 
 
 def _text(body: bytes) -> str:

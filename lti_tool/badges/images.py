@@ -79,6 +79,41 @@ def render(*, symbol: str, colour: str, shape: str) -> bytes:
     return bytes(resvg_py.svg_to_bytes(svg_string=drawing, width=SIZE, height=SIZE, skip_system_fonts=True))
 
 
+_SAMPLE = {
+    "S": ((1, 0), (0, 0), (0, 0.5), (1, 0.5), (1, 1), (0, 1)),
+    "A": ((0, 1), (0.5, 0), (1, 1), (0.8, 0.6), (0.2, 0.6)),
+    "M": ((0, 1), (0, 0), (0.5, 0.55), (1, 0), (1, 1)),
+    "P": ((0, 1), (0, 0), (1, 0), (1, 0.5), (0, 0.5)),
+    "L": ((0, 0), (0, 1), (1, 1)),
+    "E": ((1, 0), (0, 0), (0, 0.5), (0.8, 0.5), (0, 0.5), (0, 1), (1, 1)),
+}
+"""The letters of one word as pen strokes in a box of 1 by 1."""
+
+
+def sample(*, symbol: str, colour: str, shape: str) -> str:
+    """How a badge would look, as SVG, with SAMPLE on a band right across it: nobody can take it for one.
+
+    Raises ``ValueError`` as ``svg`` does.
+    """
+    wide, high, gap = 48, 68, 24
+    left = _CENTRE - (6 * wide + 5 * gap) / 2
+    strokes = []
+    for place, letter in enumerate("SAMPLE"):
+        points = (
+            f"{left + place * (wide + gap) + x * wide:.1f} {_CENTRE + (y - 0.5) * high:.1f}"
+            for x, y in _SAMPLE[letter]
+        )
+        strokes.append("M" + "L".join(points))
+    band = (
+        f'<g transform="rotate(-28 {_CENTRE} {_CENTRE})">'
+        f'<rect x="-60" y="{_CENTRE - 66}" width="{SIZE + 120}" height="132" fill="#ffffff" fill-opacity="0.93"/>'
+        f'<path d="{"".join(strokes)}" fill="none" stroke="#97271f" stroke-width="13" '
+        'stroke-linejoin="round" stroke-linecap="round"/></g></svg>'
+    )
+    drawing = svg(symbol=symbol, colour=colour, shape=shape, title="A sample, not a badge")
+    return drawing.removesuffix("</svg>") + band
+
+
 # Outlines: a list of sides, each a line of points around (0, 0), the farthest about 1 away
 
 

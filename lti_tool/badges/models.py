@@ -7,36 +7,7 @@ from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, UniqueConstrain
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lti_tool.database import Base
-
-
-class Issuer(Base):
-    """The body that issues. Its DID is stored, never derived from a request: badges depend on it for good."""
-
-    __tablename__ = "issuer"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    did: Mapped[str] = mapped_column(unique=True)
-    name: Mapped[str]
-    url: Mapped[str]
-    created_at: Mapped[datetime]
-
-    keys: Mapped[list["IssuerKey"]] = relationship(order_by="IssuerKey.id", back_populates="issuer")
-
-
-class IssuerKey(Base):
-    """An Ed25519 key of an issuer. Published for ever, since badges signed with it must go on verifying."""
-
-    __tablename__ = "issuer_key"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    issuer_id: Mapped[int] = mapped_column(ForeignKey("issuer.id"))
-    multibase: Mapped[str] = mapped_column(unique=True)
-    private_pem: Mapped[str]
-    """PKCS 8, encrypted with a passphrase derived from secret_key."""
-    created_at: Mapped[datetime]
-    retired_at: Mapped[datetime | None]
-
-    issuer: Mapped[Issuer] = relationship(back_populates="keys")
+from lti_tool.issuers.models import Issuer
 
 
 class Badge(Base):
@@ -66,6 +37,13 @@ class Badge(Base):
             postgresql_where=text("revoked_at IS NULL AND stack_id IS NOT NULL"),
         ),
         UniqueConstraint("issuer_id", "status_index"),
+        # What the worker asks every few seconds.
+        Index(
+            "ix_badge_to_sign",
+            "to_sign_since",
+            sqlite_where=text("to_sign_since IS NOT NULL"),
+            postgresql_where=text("to_sign_since IS NOT NULL"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -83,9 +61,20 @@ class Badge(Base):
     colour: Mapped[str]
     shape: Mapped[str]
     status_index: Mapped[int]
+    """Place in the issuer's status lists, counted through all of them."""
+    subject_kind: Mapped[str | None]
+    """Whom the badge names: ``email`` (a hashed address) or ``uuid`` (a random identifier only). None until the
+    earner has chosen, because no launch brought an address; the badge is not signed before."""
+    to_sign_since: Mapped[datetime | None]
+    """Set while the worker still has to sign it."""
     awarded_at: Mapped[datetime]
+    """When it was earned; a re-issued badge keeps the date."""
     revoked_at: Mapped[datetime | None]
     """Set, never cleared, and the row never deleted: a verifier must be told "revoked"."""
+    revocation_reason: Mapped[str | None]
+    """In words that a verifier may read."""
+    superseded_by_id: Mapped[str | None] = mapped_column(ForeignKey("badge.id"))
+    """The badge that was issued in its place."""
 
     issuer: Mapped[Issuer] = relationship()
     documents: Mapped[list["BadgeDocument"]] = relationship()
@@ -99,9 +88,34 @@ class BadgeDocument(Base):
 
     badge_id: Mapped[str] = mapped_column(ForeignKey("badge.id"), primary_key=True)
     format: Mapped[str] = mapped_column(primary_key=True)
-    """``eddsa-rdfc-2022``."""
+    """``eddsa-rdfc-2022`` (JSON with its proof inside) or ``vc-jwt`` (a compact JWS)."""
     text: Mapped[str]
     signed_at: Mapped[datetime]
+
+
+class Endorsement(Base):
+    """What somebody else, such as an accreditor, signed about one of our achievements, kept byte for byte.
+
+    It was checked when it was accepted. Badges that are signed afterwards carry it.
+    """
+
+    __tablename__ = "endorsement"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    credential_id: Mapped[str] = mapped_column(unique=True)
+    """The id that the endorser gave it: the same one is not accepted twice."""
+    achievement_id: Mapped[str] = mapped_column(index=True)
+    """The address of the version or stack that it speaks of."""
+    endorser: Mapped[str]
+    """The name that the endorser signed with."""
+    endorser_id: Mapped[str]
+    """Their DID."""
+    comment: Mapped[str]
+    text: Mapped[str]
+    """The signed EndorsementCredential."""
+    valid_from: Mapped[datetime]
+    valid_until: Mapped[datetime | None]
+    accepted_at: Mapped[datetime]
 
 
 class Share(Base):
@@ -116,6 +130,7 @@ class Share(Base):
             sqlite_where=text("ended_at IS NULL"),
             postgresql_where=text("ended_at IS NULL"),
         ),
+        CheckConstraint("expires_at IS NULL OR expires_at > shared_at", name="ends_later"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -126,6 +141,8 @@ class Share(Base):
     name: Mapped[str | None]
     """The name as the earner agreed to show it."""
     shared_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    """When the page goes by itself, as the earner chose; None until they take it back."""
     ended_at: Mapped[datetime | None]
 
     badge: Mapped[Badge] = relationship(back_populates="shares")

@@ -14,16 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-from lti_tool.badges.contexts import CREDENTIALS_V2, EXTENSIONS, OPEN_BADGES
-from lti_tool.badges.proof import CONTROL, multikey, timestamp
+from lti_tool.issuers.contexts import CREDENTIALS_V2, EXTENSIONS, OPEN_BADGES
+from lti_tool.issuers.proof import CONTROL, EXTENSION, timestamp
 
 SCHEMA = "https://purl.imsglobal.org/spec/ob/v3p0/schema/json/ob_v3p0_achievementcredential_schema.json"
 
 _ABSOLUTE = re.compile(r"(https?|urn|did):[^\x00-\x20<>\"{}|\\^`]+")
+_ASSESSMENT = "https://purl.imsglobal.org/spec/vc/ob/vocab.html#AssessmentResultDescription"
 _LANGUAGE = re.compile(r"[a-z]{2,4}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")
 
 
@@ -91,6 +90,36 @@ class EvidenceFacts:
     genre: str = ""
     sha256: str | None = None
     """Hex digest of the file as handed in, so that its owner can prove later which file it was."""
+    url: str | None = None
+    """Where the earner put it. Written only by their consent; never kept for a task that involves children."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CreditFacts:
+    """What an authority counts the micro-credential for, by a rule that was active at the award."""
+
+    authority: str
+    value: float
+    """At most two decimals."""
+    unit: str
+    """In the authority's own words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFacts:
+    """The level that the earner reached in one criterion. Written only by their consent."""
+
+    criterion: str
+    level: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusFacts:
+    """Where a verifier looks up whether the badge was revoked."""
+
+    list_url: str
+    index: int
+    """Place in that list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +135,10 @@ class AchievementFacts:
     version: int
     assessment_mode: str
     """A whole sentence on who assessed and how, such as "Assessed by: course instructor (one rating)."."""
+    asked: tuple[str, ...] = ()
+    """Titles of what had to be handed in."""
+    passing: str = ""
+    """When the work demonstrates the competency, as a whole sentence."""
     language: str = "en-US"
     image_url: str | None = None
     alignments: tuple[AlignmentFacts, ...] = ()
@@ -113,6 +146,7 @@ class AchievementFacts:
     tags: tuple[str, ...] = ()
     parts: tuple[PartFacts, ...] = ()
     """Filled for the badge of a stack."""
+    credits: tuple[CreditFacts, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +159,9 @@ class BadgeFacts:
     issuer_name: str
     issuer_url: str
     awarded_at: datetime
-    """Aware. Written as validFrom and awardedDate, so it must not lie in the future when delivered."""
+    """Aware. Written as awardedDate, so it must not lie in the future when delivered."""
+    issued_at: datetime | None = None
+    """Written as validFrom. Later than the award where the badge was issued again; None is the award."""
     subject_id: str
     """``urn:uuid:…``, random: it says nothing about the person."""
     achievement: AchievementFacts
@@ -136,41 +172,60 @@ class BadgeFacts:
     """Random, one per badge: with a shared one, all badges of a person could be linked."""
     source: BodyFacts | None = None
     evidence: tuple[EvidenceFacts, ...] = ()
+    results: tuple[ResultFacts, ...] = ()
+    shows_results: bool = False
+    """Whether the earner agreed to ``results`` being written."""
+    shows_evidence: bool = False
+    """Whether the earner agreed to the addresses of evidence being written."""
+    status: StatusFacts | None = None
 
 
 def as_map(facts: BadgeFacts) -> dict[str, Any]:
     """``facts`` as values that JSON can hold; ``from_map`` gives them back."""
     plain = asdict(facts)
-    plain["awarded_at"] = facts.awarded_at.isoformat()
-    plain["valid_until"] = None if facts.valid_until is None else facts.valid_until.isoformat()
+    for name in _MOMENTS:
+        moment = getattr(facts, name)
+        plain[name] = None if moment is None else moment.isoformat()
     return _lists(plain)  # type: ignore[no-any-return]  # a map stays a map
 
 
 def from_map(plain: Mapping[str, Any]) -> BadgeFacts:
-    """The facts that ``as_map`` wrote."""
+    """The facts that ``as_map`` wrote, also those written before some kinds of facts existed."""
     achievement = dict(plain["achievement"])
-    achievement["alignments"] = tuple(AlignmentFacts(**each) for each in achievement["alignments"])
+    for name, kind in _IN_ACHIEVEMENT.items():
+        achievement[name] = tuple(kind(**each) for each in achievement.get(name, ()))
     achievement["criteria"] = tuple(
         CriterionFacts(**{**each, "levels": tuple(LevelFacts(**level) for level in each["levels"])})
         for each in achievement["criteria"]
     )
-    achievement["tags"] = tuple(achievement["tags"])
-    achievement["parts"] = tuple(PartFacts(**each) for each in achievement["parts"])
-    until = plain["valid_until"]
+    for name in ("tags", "asked"):
+        achievement[name] = tuple(achievement.get(name, ()))
+    moments = {name: plain.get(name) for name in _MOMENTS}
     return BadgeFacts(
         **{
             **plain,
-            "awarded_at": datetime.fromisoformat(plain["awarded_at"]),
-            "valid_until": None if until is None else datetime.fromisoformat(until),
+            **{name: text and datetime.fromisoformat(text) for name, text in moments.items()},
             "achievement": AchievementFacts(**achievement),
-            "source": None if plain["source"] is None else BodyFacts(**plain["source"]),
+            "source": plain["source"] and BodyFacts(**plain["source"]),
             "evidence": tuple(EvidenceFacts(**each) for each in plain["evidence"]),
+            "results": tuple(ResultFacts(**each) for each in plain.get("results", ())),
+            "status": StatusFacts(**plain["status"]) if plain.get("status") else None,
         }
     )
 
 
-def build(facts: BadgeFacts) -> dict[str, Any]:
+_MOMENTS = ("awarded_at", "issued_at", "valid_until")
+_IN_ACHIEVEMENT: Mapping[str, type[AlignmentFacts | PartFacts | CreditFacts]] = {
+    "alignments": AlignmentFacts,
+    "parts": PartFacts,
+    "credits": CreditFacts,
+}
+
+
+def build(facts: BadgeFacts, endorsements: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """The unsigned credential. Raises ``FactsUnusable`` with the reason.
+
+    ``endorsements`` are signed EndorsementCredentials about the achievement, which go in as they are.
 
     Invisible control characters are taken out: titles pasted from word processors and names of uploaded files
     have them, no reader would miss them, and a signature over them does not hold everywhere.
@@ -184,20 +239,22 @@ def build(facts: BadgeFacts) -> dict[str, Any]:
         "name": achievement.name,
         "description": achievement.description,
         "issuer": _issuer(facts),
-        "validFrom": timestamp(facts.awarded_at),
+        "validFrom": timestamp(facts.issued_at or facts.awarded_at),
         "awardedDate": timestamp(facts.awarded_at),
         "credentialSubject": _subject(facts),
         "credentialSchema": [{"id": SCHEMA, "type": "1EdTechJsonSchemaValidator2019"}],
     }
     if facts.valid_until is not None:
         credential["validUntil"] = timestamp(facts.valid_until)
+    if facts.status is not None:
+        credential["credentialStatus"] = _status(facts.status)
     if facts.evidence:
         # Links under one task look alike, and a signature cannot tell more than a few alike nodes apart.
-        credential["evidence"] = [
-            {"id": f"{facts.credential_id}#evidence-{number}"} | _evidence(each)
-            for number, each in enumerate(facts.evidence, start=1)
-        ]
-    return _visible(credential)  # type: ignore[no-any-return]  # a map stays a map
+        credential["evidence"] = _all_evidence(facts)
+    written: dict[str, Any] = _visible(credential)
+    if endorsements:
+        written["credentialSubject"]["achievement"]["endorsement"] = [dict(each) for each in endorsements]
+    return written
 
 
 def identity_hash(identity: str, salt: str) -> str:
@@ -213,45 +270,19 @@ def criterion_id(achievement_id: str, criterion_key: str) -> str:
     return f"{achievement_id}#criterion-{quote(criterion_key, safe='')}"
 
 
+def is_address(text: str) -> bool:
+    """Whether ``text`` may stand as an address in a badge."""
+    return _ABSOLUTE.fullmatch(text) is not None
+
+
+def assessment_id(achievement_id: str) -> str:
+    """The absolute IRI of how the work for an achievement was judged."""
+    return f"{achievement_id}#assessment"
+
+
 def level_id(achievement_id: str, criterion_key: str, level_key: str) -> str:
     """The absolute IRI of one level of a criterion."""
     return f"{criterion_id(achievement_id, criterion_key)}/{quote(level_key, safe='')}"
-
-
-def issuer_did(public_url: str, issuer_number: int) -> str:
-    """The did:web of issuer ``issuer_number`` at ``public_url``; resolves to ``…/issuers/<number>/did.json``.
-
-    The path matters: verifiers decode the ``%3A`` of a port only where a path follows.
-    Raises ``FactsUnusable`` for an address that cannot carry one.
-    """
-    parts = urlsplit(public_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or ":" in parts.hostname:
-        raise FactsUnusable(f"{public_url} is no address with a host name, so it cannot name an issuer.")
-    host = parts.hostname if parts.port is None else f"{parts.hostname}%3A{parts.port}"
-    path = [quote(piece, safe="") for piece in parts.path.split("/") if piece]
-    return ":".join(["did:web", host, *path, "issuers", str(issuer_number)])
-
-
-def verification_method(did: str, key: Ed25519PublicKey) -> str:
-    """The DID URL of an issuer's key. Its fragment is the key itself, so it never comes to mean another."""
-    return f"{did}#{multikey(key)}"
-
-
-def did_document(did: str, keys: Sequence[Ed25519PublicKey]) -> dict[str, Any]:
-    """The DID document of an issuer. ``keys`` are all it ever signed with, so that old badges still verify.
-
-    Spec: https://www.w3.org/TR/did-1.0/#verification-methods
-    """
-    methods = [verification_method(did, key) for key in keys]
-    return {
-        "@context": ["https://www.w3.org/ns/did/v1", "https://w3id.org/security/multikey/v1"],
-        "id": did,
-        "verificationMethod": [
-            {"id": method, "type": "Multikey", "controller": did, "publicKeyMultibase": multikey(key)}
-            for method, key in zip(methods, keys, strict=True)
-        ],
-        "assertionMethod": methods,
-    }
 
 
 def _subject(facts: BadgeFacts) -> dict[str, Any]:
@@ -269,6 +300,8 @@ def _subject(facts: BadgeFacts) -> dict[str, Any]:
     if facts.source is not None:
         subject["source"] = _source(facts.source, facts)
     subject["achievement"] = _achievement(facts.achievement)
+    if facts.shows_results and facts.results:
+        subject["result"] = _results(facts)
     return subject
 
 
@@ -280,6 +313,17 @@ def _source(body: BodyFacts, facts: BadgeFacts) -> dict[str, Any]:
         # One id must not be described in two ways (proof.DescribedTwice), so the part gets an id within the whole.
         source["id"] = f"{body.id}#assessing-body"
     return source
+
+
+def _status(facts: StatusFacts) -> dict[str, Any]:
+    """Spec: https://www.w3.org/TR/vc-bitstring-status-list/#bitstringstatuslistentry"""
+    return {
+        "id": f"{facts.list_url}#{facts.index}",
+        "type": "BitstringStatusListEntry",
+        "statusPurpose": "revocation",
+        "statusListIndex": str(facts.index),
+        "statusListCredential": facts.list_url,
+    }
 
 
 def _issuer(facts: BadgeFacts) -> dict[str, Any]:
@@ -307,8 +351,14 @@ def _achievement(facts: AchievementFacts) -> dict[str, Any]:
         achievement["image"] = {"id": facts.image_url, "type": "Image", "caption": f"Badge: {facts.name}"}
     if facts.alignments:
         achievement["alignment"] = [_alignment(each, facts.id) for each in facts.alignments]
-    if facts.criteria:
-        achievement["resultDescription"] = [_criterion(each, facts.id) for each in facts.criteria]
+    described = [_criterion(each, facts.id) for each in facts.criteria]
+    if facts.assessment_mode.strip():
+        described.append(_assessment(facts))
+    if described:
+        achievement["resultDescription"] = described
+    if len(facts.credits) == 1:
+        # One number cannot speak for several authorities; the criteria name them all.
+        achievement["creditsAvailable"] = facts.credits[0].value
     if facts.tags:
         achievement["tag"] = list(facts.tags)
     return achievement
@@ -321,6 +371,7 @@ def _criteria(facts: AchievementFacts) -> str:
     if facts.parts:
         listed = "\n".join(f"- {part.name} (version {part.version}): {part.id}" for part in facts.parts)
         pieces.append(f"Completed by earning each of these micro-credentials:\n\n{listed}")
+    pieces += [f"{each.authority} counts it for {each.value:g} {each.unit}." for each in facts.credits]
     pieces.append(facts.assessment_mode.strip())
     return "\n\n".join(piece for piece in pieces if piece)
 
@@ -357,6 +408,63 @@ def _criterion(facts: CriterionFacts, achievement_id: str) -> dict[str, Any]:
     }
 
 
+def _assessment(facts: AchievementFacts) -> dict[str, Any]:
+    """The Assessment extension, version 2: how the work was judged.
+
+    Its members stand under their full addresses. The context that would shorten them defines only some of them, and
+    verifiers that fetch nothing, as they should, do not carry it: they would refuse the whole badge.
+    Spec: https://www.imsglobal.org/spec/ob-assessment/v2p0/
+    """
+    output = "; ".join(facts.asked) or "Work of the earner, as the criteria describe it"
+    return {
+        "id": assessment_id(facts.id),
+        "type": ["ResultDescription", _ASSESSMENT],
+        "name": "How it was judged",
+        "description": f"The earner's work was judged against the criteria of “{facts.name}”.",
+        "resultType": "Status",
+        f"{EXTENSION}assessmentType": "Artifact",
+        f"{EXTENSION}assessmentOutput": output,
+        f"{EXTENSION}assessmentHasGroupParticipation": False,
+        f"{EXTENSION}assessmentHasGroupEvaluation": False,
+        f"{EXTENSION}assessmentEvaluationMethod": f"{facts.assessment_mode} {facts.passing}".strip(),
+    }
+
+
+def _results(facts: BadgeFacts) -> list[dict[str, Any]]:
+    achievement = facts.achievement
+    names = {
+        (criterion.key, level.key): level.name
+        for criterion in achievement.criteria
+        for level in criterion.levels
+    }
+    results = [
+        {
+            "type": ["Result"],
+            "resultDescription": criterion_id(achievement.id, each.criterion),
+            "value": names[each.criterion, each.level],
+            "achievedLevel": level_id(achievement.id, each.criterion, each.level),
+        }
+        for each in facts.results
+    ]
+    if achievement.assessment_mode.strip():
+        described = assessment_id(achievement.id)
+        results.append({"type": ["Result"], "resultDescription": described, "status": "Completed"})
+    return results
+
+
+def _all_evidence(facts: BadgeFacts) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    taken: set[str] = set()
+    for number, each in enumerate(facts.evidence, start=1):
+        name = f"{facts.credential_id}#evidence-{number}"
+        # Two links to one place would be one thing to a signature, described in two ways.
+        if facts.shows_evidence and each.url is not None and each.url not in taken:
+            name = each.url
+        taken.add(name)
+        entries.append({"id": name} | _evidence(each))
+    return entries
+
+
 def _evidence(facts: EvidenceFacts) -> dict[str, Any]:
     narrative = facts.narrative.strip()
     if facts.sha256 is not None:
@@ -384,12 +492,14 @@ def _check(facts: BadgeFacts) -> None:
         "subject id": facts.subject_id,
         "achievement id": achievement.id,
         "image address": achievement.image_url,
+        "status list": None if facts.status is None else facts.status.list_url,
         "assessing body": None if facts.source is None else facts.source.id,
         **{f"part {part.name}": part.id for part in achievement.parts},
         **{f"standard {each.code}": each.url for each in achievement.alignments},
+        **{f"evidence {each.name}": each.url for each in facts.evidence},
     }
     for what, address in addresses.items():
-        if address is not None and not _ABSOLUTE.fullmatch(address):
+        if address is not None and not is_address(address):
             raise FactsUnusable(f"The {what} is no complete address: {address}")
     if not _LANGUAGE.fullmatch(achievement.language):
         raise FactsUnusable(f"{achievement.language} is no language tag such as en-US.")
@@ -397,8 +507,12 @@ def _check(facts: BadgeFacts) -> None:
         raise FactsUnusable(
             "An e-mail address goes into a badge only hashed with a salt, so both are needed."
         )
-    if facts.valid_until is not None and facts.valid_until <= facts.awarded_at:
+    if facts.valid_until is not None and facts.valid_until <= (facts.issued_at or facts.awarded_at):
         raise FactsUnusable("The badge would end before it begins.")
+    described = {(each.key, level.key) for each in achievement.criteria for level in each.levels}
+    for result in facts.results:
+        if (result.criterion, result.level) not in described:
+            raise FactsUnusable(f"There is no level {result.level} of a criterion {result.criterion}.")
     for criterion in achievement.criteria:
         if criterion.required_level not in {level.key for level in criterion.levels}:
             raise FactsUnusable(f"The criterion {criterion.key} requires a level that it does not have.")

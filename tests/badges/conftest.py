@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from lti_tool.badges import open_badge, proof
-from lti_tool.badges.verification import NoKey, Verdict, verify
+from lti_tool.badges import open_badge
+from lti_tool.badges.queries import BadgeStatus
+from lti_tool.issuers import did as dids
+from lti_tool.issuers import proof
+from lti_tool.verification.service import Own, verify
+from lti_tool.verification.verdict import Verdict
+from lti_tool.verification.web import Web
 
 AWARDED = datetime(2026, 11, 2, 15, 30, tzinfo=UTC)
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -26,7 +31,7 @@ def now() -> datetime:
 
 @pytest.fixture
 def did() -> str:
-    return open_badge.issuer_did(PUBLIC_URL, 1)
+    return dids.issuer_did(PUBLIC_URL, 1)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +108,7 @@ def facts(did: str, achievement: open_badge.AchievementFacts) -> open_badge.Badg
 
 @pytest.fixture
 def method(did: str, key: Ed25519PrivateKey) -> str:
-    return open_badge.verification_method(did, key.public_key())
+    return dids.verification_method(did, key.public_key())
 
 
 @pytest.fixture
@@ -111,29 +116,37 @@ def badge(facts: open_badge.BadgeFacts, key: Ed25519PrivateKey, method: str) -> 
     return proof.sign(open_badge.build(facts), key, method, AWARDED)
 
 
-Lookup = Callable[[str, str], Ed25519PublicKey | NoKey]
+STANDS = BadgeStatus(revoked_at=None, reason=None, reissued=False)
 
 
 @pytest.fixture
-def keys(did: str, key: Ed25519PrivateKey, method: str) -> Lookup:
-    def lookup(issuer: str, verification_method: str) -> Ed25519PublicKey | NoKey:
-        if issuer != did:
-            return NoKey.FOREIGN_ISSUER
-        return key.public_key() if verification_method == method else NoKey.UNKNOWN_KEY
-
-    return lookup
+def keys(key: Ed25519PrivateKey, method: str) -> dict[str, Any]:
+    """What our database knows of the issuer."""
+    return {method: proof.multikey(key.public_key())}
 
 
-Judge = Callable[[Any], Verdict]
+Judge = Callable[..., Verdict]
 
 
 @pytest.fixture
-def judge(keys: Lookup, now: datetime) -> Judge:
-    """The verdict on bytes, or on a document written as JSON."""
+def judge(did: str, keys: dict[str, Any], now: datetime) -> Judge:
+    """The verdict on bytes, or on a document written as JSON. The issuer ``did`` is ours; nobody else can be asked."""
 
-    def judged(upload: Any) -> Verdict:
+    def judged(
+        given: Any,
+        *,
+        when: datetime = now,
+        email: str = "",
+        status: BadgeStatus | None = STANDS,
+        ours: dict[str, Any] | None = None,
+        web: Web | None = None,
+    ) -> Verdict:
         return verify(
-            upload if isinstance(upload, bytes) else json.dumps(upload).encode(), keys=keys, now=now
+            given if isinstance(given, bytes) else json.dumps(given).encode(),
+            records=lambda issuer, _: Own(keys=ours or keys, status=status) if issuer == did else None,
+            web=Web(resolve=lambda *_: []) if web is None else web,
+            now=when,
+            email=email,
         )
 
     return judged

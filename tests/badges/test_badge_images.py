@@ -1,8 +1,10 @@
+import io
 import struct
 import xml.etree.ElementTree as ET
-from itertools import product
+from itertools import combinations, product
 
 import pytest
+from PIL import Image, ImageChops, ImageStat
 
 from lti_tool.badges import images
 
@@ -57,3 +59,24 @@ def test_without_a_title_a_picture_is_decoration():
 def test_a_look_that_is_not_drawn_here_is_refused(look):
     with pytest.raises(ValueError, match=r"is no|There is no"):
         images.render(**look)
+
+
+def small_and_grey(symbol: str, shape: str) -> Image.Image:
+    """As on a crowded page, printed in black and white: 64 pixels, in grey, on paper. Only the symbol's part."""
+    picture = Image.open(io.BytesIO(images.render(symbol=symbol, colour="#5a4a00", shape=shape)))
+    paper = Image.new("RGBA", picture.size, "white")
+    paper.alpha_composite(picture)
+    return paper.convert("L").resize((64, 64), Image.Resampling.LANCZOS).crop((12, 12, 52, 52))
+
+
+@pytest.mark.parametrize("shape", images.SHAPES)
+def test_at_64_pixels_and_in_grey_every_symbol_stands_out_and_is_no_other(shape):
+    grey = {symbol: small_and_grey(symbol, shape) for symbol in images.SYMBOLS}
+
+    for symbol, picture in grey.items():
+        counted = picture.histogram()
+        assert sum(counted[200:]) > 0.15 * 40 * 40, symbol
+        assert sum(counted[:120]) > 0.3 * 40 * 40, symbol
+    for one, other in combinations(images.SYMBOLS, 2):
+        apart = ImageStat.Stat(ImageChops.difference(grey[one], grey[other])).mean[0]
+        assert apart > 15, (one, other)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from lti_tool.badges import contexts
+from lti_tool.issuers import contexts
 
 
 def test_every_pinned_context_is_the_one_that_was_pinned():

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from lti_tool.badges import open_badge, proof
+from lti_tool.badges import open_badge
+from lti_tool.issuers import proof
 
 AT = datetime(2026, 11, 2, 15, 30, 59, 999, tzinfo=UTC)
 
@@ -222,7 +223,7 @@ def test_badges_that_others_signed_verify(published, name):
 
 
 def test_the_w3c_vector_verifies_once_its_example_context_is_known(published, monkeypatch):
-    from lti_tool.badges import contexts  # noqa: PLC0415  # only this test adds to what is pinned
+    from lti_tool.issuers import contexts  # noqa: PLC0415  # only this test adds to what is pinned
 
     url = "https://www.w3.org/ns/credentials/examples/v2"
     path = published / "contexts" / "test-only" / "credentials-examples-v2.json"

@@ -1,25 +1,27 @@
 import json
 import random
-import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lti_tool.badges import baking, images, open_badge, proof, verification
-from lti_tool.badges.verification import CHECKS, Outcome, Standing
+from lti_tool.badges import baking, images, open_badge
+from lti_tool.badges.queries import BadgeStatus
+from lti_tool.issuers import did as dids
+from lti_tool.issuers import proof
+from lti_tool.verification import verdict as checks
+from lti_tool.verification.verdict import CHECKS, Outcome, Standing
 
 PICTURE = images.render(symbol="path", colour="#2d6a4f", shape="circle")
 
 
-def test_our_own_badge_is_genuine_and_every_check_but_the_status_passed(judge, badge):
-    verdict = judge(badge)
+def test_our_own_badge_is_genuine_and_passes_every_check(judge, badge):
+    verdict = judge(badge, email="a@example.com")
 
     assert verdict.ok
     assert tuple(check.name for check in verdict.checks) == CHECKS
-    assert {check.name for check in verdict.checks if check.outcome is not Outcome.PASSED} == {
-        verification.STATUS
-    }
-    assert verdict.reason.startswith("This badge is genuine")
+    assert {check.outcome for check in verdict.checks} == {Outcome.PASSED}
+    assert verdict.headline == "This badge is genuine"
 
 
 def test_a_baked_badge_is_checked_like_its_json(judge, badge):
@@ -52,162 +54,162 @@ ELSEWHERE = "https://www.w3.org/2018/credentials#validUntil"
 TAMPERINGS = {
     "another name": (
         lambda d: d["credentialSubject"]["achievement"].update(name="Brain Surgery"),
-        verification.SIGNATURE,
+        checks.SIGNATURE,
         "changed after it was signed",
     ),
     "another holder": (
         lambda d: d["credentialSubject"].update(id="urn:uuid:00000000-0000-0000-0000-000000000000"),
-        verification.SIGNATURE,
+        checks.SIGNATURE,
         "changed after it was signed",
     ),
     "a longer life": (
         lambda d: d.update(validUntil="2099-01-01T00:00:00Z"),
-        verification.SIGNATURE,
+        checks.SIGNATURE,
         "changed after it was signed",
     ),
-    "no end": (lambda d: d.pop("validUntil"), verification.SIGNATURE, "changed after it was signed"),
+    "no end": (lambda d: d.pop("validUntil"), checks.SIGNATURE, "changed after it was signed"),
     "another e-mail address": (
         lambda d: d["credentialSubject"]["identifier"][0].update(
             identityHash=open_badge.identity_hash("mallory@example.com", "Kosher")
         ),
-        verification.SIGNATURE,
+        checks.SIGNATURE,
         "changed after it was signed",
     ),
     "more evidence": (
         lambda d: d["evidence"].append({"type": ["Evidence"], "name": "Prize"}),
-        verification.SIGNATURE,
+        checks.SIGNATURE,
         "changed after it was signed",
     ),
     "another signing date": (
         lambda d: d["proof"][0].update(created="2026-11-03T00:00:00Z"),
-        verification.SIGNATURE,
+        checks.SIGNATURE,
         "changed after it was signed",
     ),
     "a broken signature": (
         lambda d: d["proof"][0].update(proofValue="z" + "2" * 87),
-        verification.SIGNATURE,
+        checks.SIGNATURE,
         "",
     ),
-    "no signature value": (lambda d: d["proof"][0].pop("proofValue"), verification.SIGNATURE, "proofValue"),
+    "no signature value": (lambda d: d["proof"][0].pop("proofValue"), checks.SIGNATURE, "proofValue"),
     "the end hidden under its full address": (
         lambda d: rename(d, "validUntil", ELSEWHERE),
-        verification.COVERED,
+        checks.COVERED,
         "a full address stands where a plain name is read",
     ),
     "honours that nothing signed": (
         lambda d: d.update(honours="summa cum laude"),
-        verification.COVERED,
+        checks.COVERED,
         "honours",
     ),
     "a term of the issuer's that does not exist": (
         lambda d: d["issuer"].update(accredited=True),
-        verification.COVERED,
+        checks.COVERED,
         "issuer.accredited",
     ),
     "a remark in the signature": (
         lambda d: d["proof"][0].update(remark="verified by the state"),
-        verification.COVERED,
+        checks.COVERED,
         "proof.remark",
     ),
     "a vocabulary inside": (
         lambda d: d["credentialSubject"].update({"@context": {"honours": "https://example.org/h"}}),
-        verification.COVERED,
+        checks.COVERED,
         "@context",
     ),
     "the description moved to where it is not looked for": (
         lambda d: d["credentialSubject"]["achievement"].update(
             related=[{"id": d["credentialSubject"]["achievement"]["id"], "type": ["Achievement"]}]
         ),
-        verification.COVERED,
+        checks.COVERED,
         "in two places",
     ),
     "the issuer's name moved to the assessors": (
         lambda d: d["issuer"].pop("name"),
-        verification.COVERED,
+        checks.COVERED,
         "in two places",
     ),
     "a control character": (
         lambda d: d.update(description="\x08"),
-        verification.COVERED,
+        checks.COVERED,
         "control character",
     ),
     "contexts in another order": (
         lambda d: d["@context"].reverse(),
-        verification.FORM,
+        checks.FORM,
         "not in the order",
     ),
     "a vocabulary that anyone could write": (
         lambda d: d["@context"].append("https://example.org/context"),
-        verification.FORM,
+        checks.FORM,
         "not known here: https://example.org/context",
     ),
     "the unversioned context": (
         lambda d: d["@context"].__setitem__(1, "https://purl.imsglobal.org/spec/ob/v3p0/context.json"),
-        verification.FORM,
-        "not those of Open Badges 3.0",
+        checks.FORM,
+        "a vocabulary that is not known here",
     ),
     "another kind of credential": (
         lambda d: d.update(type=["VerifiableCredential"]),
-        verification.FORM,
+        checks.FORM,
         "not an Open Badge",
     ),
-    "no beginning": (lambda d: d.pop("validFrom"), verification.FORM, "“validFrom”"),
+    "no beginning": (lambda d: d.pop("validFrom"), checks.FORM, "“validFrom”"),
     "a date without a zone": (
         lambda d: d.update(validUntil="2031-11-02T00:00:00"),
-        verification.FORM,
+        checks.FORM,
         "“validUntil” cannot be read",
     ),
     "dates in a list": (
         lambda d: d.update(validUntil=[d["validUntil"]]),
-        verification.FORM,
+        checks.FORM,
         "“validUntil” cannot be read",
     ),
     "an issuer without a description": (
         lambda d: d.update(issuer=d["issuer"]["id"]),
-        verification.FORM,
+        checks.FORM,
         "“issuer”",
     ),
     "nobody as its holder": (
         lambda d: [d["credentialSubject"].pop(name) for name in ("id", "identifier")],
-        verification.FORM,
+        checks.FORM,
         "whom it was given to",
     ),
     "no criteria": (
         lambda d: d["credentialSubject"]["achievement"].update(criteria={"type": "Criteria"}),
-        verification.FORM,
+        checks.FORM,
         "what had to be done",
     ),
-    "no signature": (lambda d: d.pop("proof"), verification.SIGNER, "not signed"),
-    "an empty list of signatures": (lambda d: d.update(proof=[]), verification.SIGNER, "not signed"),
-    "two signatures": (lambda d: d["proof"].append(d["proof"][0]), verification.SIGNER, "several signatures"),
+    "no signature": (lambda d: d.pop("proof"), checks.SIGNER, "not signed"),
+    "an empty list of signatures": (lambda d: d.update(proof=[]), checks.SIGNER, "not signed"),
+    "two signatures": (lambda d: d["proof"].append(d["proof"][0]), checks.SIGNER, "several signatures"),
     "another purpose": (
         lambda d: d["proof"][0].update(proofPurpose="authentication"),
-        verification.SIGNER,
+        checks.SIGNER,
         "another purpose",
     ),
     "another way of signing": (
         lambda d: d["proof"][0].update(cryptosuite="eddsa-jcs-2022"),
-        verification.SIGNER,
-        "not accepted here",
+        checks.SIGNER,
+        "cannot be checked here",
     ),
     "another issuer": (
         lambda d: d["issuer"].update(id="did:web:university.example"),
-        verification.SIGNER,
+        checks.SIGNER,
         "somebody else's key",
     ),
     "somebody else's key": (
         lambda d: d["proof"][0].update(verificationMethod="did:web:mallory.example#key"),
-        verification.SIGNER,
+        checks.SIGNER,
         "somebody else's key",
     ),
     "no key named": (
         lambda d: d["proof"][0].update(verificationMethod=d["issuer"]["id"]),
-        verification.SIGNER,
+        checks.SIGNER,
         "with which key",
     ),
     "a key that the issuer never had": (
         lambda d: d["proof"][0].update(verificationMethod=d["issuer"]["id"] + "#other"),
-        verification.ISSUER,
+        checks.ISSUER,
         "never had the key",
     ),
 }
@@ -227,7 +229,7 @@ def test_a_tampered_badge_is_refused_with_its_reason(judge, changed, what):
 
 def test_a_badge_that_a_forger_signs_for_our_issuer_is_refused(judge, facts, did, now):
     forged = proof.new_signing_key()
-    method = open_badge.verification_method(did, forged.public_key())
+    method = dids.verification_method(did, forged.public_key())
 
     verdict = judge(proof.sign(open_badge.build(facts), forged, method, now))
 
@@ -235,10 +237,10 @@ def test_a_badge_that_a_forger_signs_for_our_issuer_is_refused(judge, facts, did
     assert "never had the key" in verdict.reason
 
 
-def test_a_key_that_is_not_the_one_in_its_own_name_is_refused(badge, now):
-    other = proof.new_signing_key().public_key()
+def test_a_key_that_is_not_the_one_in_its_own_name_is_refused(judge, badge, method):
+    other = proof.multikey(proof.new_signing_key().public_key())
 
-    verdict = verification.verify(json.dumps(badge).encode(), keys=lambda *_: other, now=now)
+    verdict = judge(badge, ours={method: other})
 
     assert verdict.standing is Standing.REFUSED
     assert "another key" in verdict.reason
@@ -254,16 +256,17 @@ def test_a_member_written_twice_is_refused_because_programs_would_disagree(judge
 
 def test_a_badge_from_elsewhere_is_neither_accepted_nor_called_forged(judge, facts, now):
     key = proof.new_signing_key()
-    elsewhere = open_badge.issuer_did("https://other.example.org", 3)
+    elsewhere = dids.issuer_did("https://other.example.org", 3)
     document = open_badge.build(facts)
     document["issuer"]["id"] = elsewhere
-    signed = proof.sign(document, key, open_badge.verification_method(elsewhere, key.public_key()), now)
+    signed = proof.sign(document, key, dids.verification_method(elsewhere, key.public_key()), now)
 
     verdict = judge(signed)
 
     assert verdict.standing is Standing.UNDECIDED
-    assert "could not be looked up here" in verdict.reason
+    assert "could not be asked for its keys: other.example.org does not answer" in verdict.reason
     assert judge({**signed, "honours": "all"}).standing is Standing.REFUSED
+    assert judge({**signed, "name": "Brain Surgery"}).standing is Standing.REFUSED
 
 
 def test_a_did_key_badge_fits_its_signature_but_proves_nobody(judge, facts, now):
@@ -276,8 +279,8 @@ def test_a_did_key_badge_fits_its_signature_but_proves_nobody(judge, facts, now)
     verdict = judge(signed)
 
     outcomes = {check.name: check.outcome for check in verdict.checks}
-    assert outcomes[verification.SIGNATURE] is Outcome.PASSED
-    assert outcomes[verification.ISSUER] is Outcome.NOT_CHECKED
+    assert outcomes[checks.SIGNATURE] is Outcome.PASSED
+    assert outcomes[checks.ISSUER] is Outcome.NOT_CHECKED
     assert verdict.standing is Standing.UNDECIDED
     assert "under any name" in verdict.reason
 
@@ -300,17 +303,16 @@ def test_a_did_key_badge_signed_with_another_key_is_refused(judge, facts, now):
         (datetime(2031, 11, 2, tzinfo=UTC), "valid until 2 November 2031"),
     ],
 )
-def test_a_badge_outside_its_dates_is_refused_with_the_date(badge, keys, when, reason):
-    verdict = verification.verify(json.dumps(badge).encode(), keys=keys, now=when)
+def test_a_badge_outside_its_dates_is_refused_with_the_date(judge, badge, when, reason):
+    verdict = judge(badge, when=when)
 
     assert verdict.standing is Standing.REFUSED
     assert reason in verdict.reason
+    assert verdict.headline == "This badge is not valid today"
 
 
-def test_an_issuers_clock_may_be_five_minutes_ahead(badge, keys):
-    when = datetime(2026, 11, 2, 15, 26, tzinfo=UTC)
-
-    assert verification.verify(json.dumps(badge).encode(), keys=keys, now=when).ok
+def test_an_issuers_clock_may_be_five_minutes_ahead(judge, badge):
+    assert judge(badge, when=datetime(2026, 11, 2, 15, 26, tzinfo=UTC)).ok
 
 
 def test_a_signature_from_the_future_is_refused(facts, key, method, judge, now):
@@ -325,62 +327,149 @@ def test_a_signature_that_was_good_for_a_while_only_is_refused_afterwards(judge,
     assert verdict.standing is Standing.REFUSED
 
 
-def test_a_status_elsewhere_leaves_the_verdict_open(facts, key, method, judge, now):
-    document = open_badge.build(facts)
-    document["credentialStatus"] = {
-        "id": "https://badges.example.edu/status/1",
-        "type": "1EdTechRevocationList",
-    }
+def test_a_badge_of_ours_that_was_revoked_says_when_and_why(judge, badge):
+    revoked = BadgeStatus(
+        revoked_at=datetime(2026, 11, 20, tzinfo=UTC), reason="Awarded in error.", reissued=False
+    )
 
-    verdict = judge(proof.sign(document, key, method, now))
+    verdict = judge(badge, status=revoked)
+
+    assert verdict.standing is Standing.REFUSED
+    assert verdict.headline == "This badge was revoked"
+    assert verdict.reason == "Revoked on 20 November 2026 because: Awarded in error."
+    again = judge(badge, status=replace(revoked, reason="Re-issued", reissued=True))
+    assert "A newer one was issued in its place" in again.reason
+
+
+def test_a_badge_of_ours_without_a_record_is_not_called_genuine(judge, badge):
+    verdict = judge(badge, status=None)
 
     assert verdict.standing is Standing.UNDECIDED
-    assert "taken back" in verdict.reason
+    assert "no record" in verdict.reason
 
 
-HOSTILE = {
+def test_a_tampered_badge_does_not_tell_whether_the_true_one_was_revoked(judge, changed):
+    revoked = BadgeStatus(revoked_at=datetime(2026, 11, 20, tzinfo=UTC), reason="Private", reissued=False)
+
+    verdict = judge(changed(lambda d: d.update(name="Brain Surgery")), status=revoked)
+
+    assert "Private" not in str(verdict)
+
+
+@pytest.mark.parametrize("typed", ["a@example.com", " a@example.com ", "A@Example.com"])
+def test_the_address_that_somebody_types_is_compared_with_the_hashed_one(judge, badge, typed):
+    assert judge(badge, email=typed).ok
+
+    other = judge(badge, email="mallory@example.com")
+
+    assert other.standing is Standing.REFUSED
+    assert other.headline == "This badge was not given to that e-mail address"
+    assert "mallory" not in str(other)
+
+
+@pytest.mark.parametrize(
+    ("hashed", "typed"),
+    [
+        ("Lena@X.edu", "Lena@X.edu"),
+        ("Lena@X.edu", "lena@x.edu"),
+        ("Lena.Roth@x.edu", "lena.roth@x.edu"),
+        ("LRoth@x.edu", "LRoth@X.EDU"),
+        ("lena@x.edu", "LENA@X.EDU"),
+    ],
+)
+def test_an_address_with_other_capitals_is_not_called_somebody_elses(
+    judge, facts, key, method, hashed, typed
+):
+    badge = proof.sign(open_badge.build(replace(facts, email=hashed)), key, method, facts.awarded_at)
+
+    assert judge(badge, email=typed).ok
+
+    other = judge(badge, email="mallory@x.edu")
+    assert other.standing is Standing.REFUSED
+    assert "other capital letters" in other.reason
+
+
+def test_an_address_that_cannot_be_compared_is_not_called_wrong(judge, facts, key, method, now):
+    document = open_badge.build(facts)
+    document["credentialSubject"]["identifier"][0]["identityType"] = "sisSourcedId"
+
+    verdict = judge(proof.sign(document, key, method, now), email="a@example.com")
+
+    assert verdict.standing is Standing.UNDECIDED
+    assert "proves nothing either way" in verdict.reason
+
+
+NO_BADGES = {
     "nothing": (b"", "The file is empty"),
     "blanks": (b"  \n ", "The file is empty"),
-    "noise": (b"\xff\xfe\x00noise", "neither a PNG image nor readable JSON"),
-    "words": (b"hello", "neither a PNG image nor readable JSON"),
-    "half a file": (b'{"@context": [', "neither a PNG image nor readable JSON"),
-    "not a number": (b'{"a": NaN}', "neither a PNG image nor readable JSON"),
-    "a number without end": (b'{"a": ' + b"9" * 10_000 + b"}", "neither a PNG image nor readable JSON"),
+    "noise": (b"\xff\xfe\x00noise", "not a badge file"),
+    "words": (b"hello", "not a badge file"),
+    "half a file": (b'{"@context": [', "cut off or damaged"),
+    "not a number": (b'{"a": NaN}', "cut off or damaged"),
+    "a number without end": (b'{"a": ' + b"9" * 10_000 + b"}", "cut off or damaged"),
     "a list": (b"[]", "not a badge"),
     "null": (b"null", "not a badge"),
-    "an empty object": (b"{}", "does not say that it is an Open Badge 3.0"),
-    "an svg": (b"<svg/>", "SVG images and web pages are not read"),
+    "an empty object": (b"{}", "none that says that it is an Open Badge 3.0"),
+    "an svg without a badge": (b"<svg/>", "no badge inside this image"),
+    "a web page": (b"<!DOCTYPE html><html>", "a web page"),
+    "a certificate": (b"%PDF-1.7 ...", "a PDF document"),
+    "a photo": (b"\xff\xd8\xff\xe0", "a JPEG photo"),
+    "an archive": (b"PK\x03\x04", "an archive"),
     "a picture without a badge": (PICTURE, "no badge inside this image"),
-    "a picture cut off": (PICTURE[:2000], "cut off"),
     "too much": (b'{"a": "' + b"x" * 2_000_001 + b'"}', "larger than 2 MB"),
-    "depth": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "neither a PNG image nor readable JSON"),
+    "depth": (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "cut off or damaged"),
     "an open badge 2": (
         b'{"@context": "https://w3id.org/openbadges/v2", "type": "Assertion"}',
-        "older kind Open Badges 1 or 2",
+        "This is an Open Badge 1 or 2",
     ),
+    "a signed open badge 2": (
+        b"eyJhbGciOiJSUzI1NiJ9.eyJAY29udGV4dCI6Imh0dHBzOi8vdzNpZC5vcmcvb3BlbmJhZGdlcy92MiJ9.c2lnbmF0dXJl",
+        "This is an Open Badge 1 or 2",
+    ),
+    "another token": (
+        b"eyJhbGciOiJSUzI1NiJ9.eyJpZCI6InVybjp4In0.c2lnbmF0dXJl\n",
+        "none that says that it is",
+    ),
+    "half a token": (b"eyJhbGciOiJSUzI1NiJ9.eyJpZCI6In.c2", "cut off or damaged"),
     "another credential": (
-        b'{"@context": ["https://www.w3.org/2018/credentials/v1", "https://example.org"]}',
-        "not those of Open Badges 3.0",
+        b'{"@context": ["https://www.w3.org/ns/credentials/v2"], "type": ["VerifiableCredential"],'
+        b'"issuer": "did:web:example.org", "credentialSubject": {}}',
+        "of some other kind",
     ),
 }
 
 
-@pytest.mark.parametrize("what", HOSTILE)
-def test_a_file_that_is_no_badge_gets_an_answer_and_no_error(judge, what):
-    upload, reason = HOSTILE[what]
+@pytest.mark.parametrize("what", NO_BADGES)
+def test_a_file_that_is_no_badge_is_called_just_that(judge, what):
+    upload, reason = NO_BADGES[what]
 
     verdict = judge(upload)
 
-    assert not verdict.ok
+    assert verdict.standing is Standing.NO_BADGE
+    assert verdict.headline == "There is no badge to check here"
     assert reason in verdict.reason
     assert verdict.shown is None
 
 
-def test_a_badge_in_the_other_signature_format_is_called_unchecked_and_not_false(judge):
-    verdict = judge(b"eyJhbGciOiJSUzI1NiJ9.eyJpZCI6InVybjp4In0.c2lnbmF0dXJl\n")
+UNSURE = {
+    "a picture cut off": (PICTURE[:2000], "cut off"),
+    "an older token": (b"eyJhbGciOiJSUzI1NiJ9.eyJ2YyI6e319.c2lnbmF0dXJl", "older form"),
+    "an older credential": (
+        b'{"@context": ["https://www.w3.org/2018/credentials/v1", "https://purl.imsglobal.org/spec/ob/v3p0/context.json"],'
+        b'"type": ["VerifiableCredential", "OpenBadgeCredential"], "credentialSubject": {}}',
+        "older form",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", UNSURE)
+def test_what_may_be_a_good_badge_elsewhere_is_not_called_bad(judge, what):
+    upload, reason = UNSURE[what]
+
+    verdict = judge(upload)
 
     assert verdict.standing is Standing.UNDECIDED
-    assert "VC-JWT" in verdict.reason
+    assert reason in verdict.reason
 
 
 def tied(count):
@@ -412,22 +501,17 @@ POISON = {
 
 @pytest.mark.parametrize("what", POISON)
 def test_a_document_made_to_keep_us_busy_is_refused_at_once(judge, changed, what):
-    started = time.thread_time()
-
     verdict = judge(changed(POISON[what]))
 
     assert verdict.standing is Standing.REFUSED
-    assert time.thread_time() - started < 2
 
 
-def test_the_largest_document_that_is_let_through_does_not_keep_us_busy(judge, changed):
+def test_the_largest_document_that_is_let_through_is_checked_within_the_time_it_gets(judge, changed):
     many = [{"type": ["Evidence"], "name": str(k), "genre": "Text"} for k in range(500)]
-    started = time.thread_time()
 
     verdict = judge(changed(lambda d: d.update(evidence=many)))
 
     assert verdict.reason.startswith("The badge was changed")
-    assert time.thread_time() - started < 10
 
 
 def test_no_spoilt_badge_ever_raises_or_passes(judge, badge):

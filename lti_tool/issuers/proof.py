@@ -15,16 +15,15 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import chain
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from pyld import jsonld
-from pyld.canon import URDNA2015
 
-from lti_tool.badges import contexts
+from lti_tool.issuers import contexts
 
 CRYPTOSUITE = "eddsa-rdfc-2022"
 
@@ -49,20 +48,16 @@ MAX_ALIKE = 8
 _lock = threading.Lock()
 """pyld keeps caches for the whole process and changes them without a lock of its own."""
 
-_PYLD_RAISES = (
-    jsonld.JsonLdError,
-    AttributeError,
-    LookupError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
-"""Its own error for what it foresaw; the others for members of a kind it did not expect."""
-
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _ED25519_PREFIX = b"\xed\x01"
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:[^\x00-\x20<>\"{}|\\^`]+")
+EXTENSION = "https://w3id.org/openbadges/extensions#"
+"""Where the extensions of Open Badges have their terms. No pinned context has a short name for any of them, so here
+alone a full address is what everybody reads."""
+_EXTENSION_TERM = re.compile(re.escape(EXTENSION) + "[A-Za-z]+")
+_VOCABULARY = "https://purl.imsglobal.org/spec/vc/ob/vocab.html#"
+_IN_ENDORSEMENT = re.compile(r"(.*\.)?endorsement(\[\d+\])?\.@context")
 _BASE = "relative://not-absolute.invalid/"
 _SAME_IRI: dict[Any, str] = {"AchievementCredential": "OpenBadgeCredential", "GeoCoordinates": "geo"}
 """Names to which the Open Badges context gives one IRI each, so compaction may return either."""
@@ -183,7 +178,9 @@ def sign(
         "proofPurpose": "assertionMethod",
     }
     check_numbers(document)
-    signature = key.sign(_hash_data(document, options))
+    canonical = _canonical(document, read_back=False)
+    hashed = _hash_of_options(tuple(document["@context"]), tuple(options.items()))
+    signature = key.sign(hashed + hashlib.sha256(canonical).digest())
     return {**document, "proof": [{**options, "proofValue": multibase(signature)}]}
 
 
@@ -195,6 +192,15 @@ def verify_proof(document: Mapping[str, Any], proof: Mapping[str, Any], public_k
     document or of the proof is outside the signature.
     Spec: https://www.w3.org/TR/vc-di-eddsa/#verify-proof-eddsa-rdfc-2022
     """
+    signature = signature_of(proof)
+    try:
+        public_key.verify(signature, hash_data(*to_hash(document, proof)))
+    except InvalidSignature as cause:
+        raise SignatureMismatch("The signature does not belong to this content and this key.") from cause
+
+
+def signature_of(proof: Mapping[str, Any]) -> bytes:
+    """The 64 bytes of the signature in ``proof``. Raises ``BadProof``."""
     if proof.get("type") != "DataIntegrityProof" or proof.get("cryptosuite") != CRYPTOSUITE:
         raise BadProof(f"The signature is not of the kind DataIntegrityProof with {CRYPTOSUITE}.")
     value = proof.get("proofValue")
@@ -206,21 +212,13 @@ def verify_proof(document: Mapping[str, Any], proof: Mapping[str, Any], public_k
         raise BadProof("The signature itself (proofValue) cannot be read.") from cause
     if len(signature) != 64:
         raise BadProof("The signature itself (proofValue) does not have 64 bytes.")
+    return signature
+
+
+def to_hash(document: Mapping[str, Any], proof: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parts of a signed document that ``hash_data`` takes: without its proofs, and this proof's options."""
     unsigned = {name: part for name, part in document.items() if name != "proof"}
-    options = {name: part for name, part in proof.items() if name != "proofValue"}
-    try:
-        public_key.verify(signature, _hash_data(unsigned, options))
-    except InvalidSignature as cause:
-        raise SignatureMismatch("The signature does not belong to this content and this key.") from cause
-
-
-def covered(document: Mapping[str, Any]) -> None:
-    """Return if a signature would cover every member of ``document`` under the name it is read by.
-
-    Raises the ``NotCovered`` that says which member is not, and why. Other issuers may describe one thing in
-    two places; that alone is let pass here, since without their key nothing is believed anyway.
-    """
-    _canonical(document, may_repeat=True)
+    return unsigned, {name: part for name, part in proof.items() if name != "proofValue"}
 
 
 def check_numbers(document: Any) -> None:
@@ -241,50 +239,55 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _hash_data(document: Mapping[str, Any], options: Mapping[str, Any]) -> bytes:
-    """Spec: https://www.w3.org/TR/vc-di-eddsa/#hashing-eddsa-rdfc-2022"""
+def hash_data(document: Mapping[str, Any], options: Mapping[str, Any], *, may_repeat: bool = False) -> bytes:
+    """The 64 bytes that are signed. Raises a ``NotCovered`` for what they would leave out.
+
+    Other issuers may describe one thing in two places (an issuer who is also the creator); with ``may_repeat``
+    that passes as long as the two do not contradict each other, so that nothing is gained by moving a member.
+    Spec: https://www.w3.org/TR/vc-di-eddsa/#hashing-eddsa-rdfc-2022
+    """
     context = document.get("@context")
     of_options = hashlib.sha256(_canonical({"@context": context, **options}, "proof")).digest()
-    return of_options + hashlib.sha256(_canonical(document)).digest()
+    return of_options + hashlib.sha256(_canonical(document, may_repeat=may_repeat)).digest()
 
 
-def _canonical(document: Mapping[str, Any], name: str = "", *, may_repeat: bool = False) -> bytes:
+@lru_cache(maxsize=64)
+def _hash_of_options(context: tuple[str, ...], options: tuple[tuple[str, str], ...]) -> bytes:
+    """Alike for everything that is signed with one key in one second."""
+    return hashlib.sha256(_canonical({"@context": list(context), **dict(options)}, "proof")).digest()
+
+
+def _canonical(
+    document: Mapping[str, Any], name: str = "", *, may_repeat: bool = False, read_back: bool = True
+) -> bytes:
     """The N-Quads of ``document`` in RDFC-1.0 order, once it is certain that nothing of it is lost in them.
 
-    ``name`` is what paths in messages begin with.
+    ``name`` is what paths in messages begin with. Reading back costs as much as all the rest. It finds what a forger
+    does, such as writing a member under another name of the same meaning; in what we write ourselves it is enough
+    that nothing was dropped, and only if something was, reading back says where.
     """
+    # Takes 5 MB of every process that loads it, and most processes that serve pages neither sign nor check.
+    from lti_tool.issuers import canonical  # noqa: PLC0415  # said above
+
     _check_shape(document, name)
-    context = document["@context"]
     with _lock:
         settings = {"documentLoader": contexts.loader, "base": _BASE}
+        dropped: list[str | None] = []
         try:
-            expanded = jsonld.expand(dict(document), settings)
+            expanded = canonical.expanded(document, settings, dropped)
             _check_addresses(expanded, name)
-            if not may_repeat:
-                _check_described_once(expanded)
-            compacted = jsonld.compact(
-                expanded, context, {**settings, "compactToRelative": False, "skipExpansion": True}
-            )
-            compacted.pop("@context", None)
-            own = {key: value for key, value in document.items() if key != "@context"}
-            _check_same(own, compacted, name)
-            dataset = jsonld.to_rdf(expanded, settings)
-            quads: str = _Canonicaliser().main(dataset, {"format": "application/n-quads"})
+            _check_described_once(expanded, may_repeat)
+            if read_back or dropped:
+                read = canonical.read_back(expanded, document["@context"], settings)
+                _check_same(document, read, name)
+            quads = canonical.quads(expanded, settings, MAX_ALIKE)
         except NotCovered:
             raise
-        except _PYLD_RAISES as cause:
+        except canonical.TooAlike:
+            raise TooComplex("", "too many parts are alike without an id of their own") from None
+        except canonical.PYLD_RAISES as cause:
             raise UndefinedTerm(name, "the content contradicts the contexts it names") from cause
     return quads.encode()
-
-
-class _Canonicaliser(URDNA2015):  # type: ignore[misc]  # pyld carries no types
-    """RDFC-1.0 with a limit: a few hundred bytes of nodes that are all alike can keep it busy for minutes."""
-
-    def hash_n_degree_quads(self, id_: str, issuer: Any) -> Any:
-        """Only reached for nodes that their own statements do not tell apart."""
-        if sum(len(alike) for alike in self.hash_to_blank_nodes.values()) > MAX_ALIKE:
-            raise TooComplex("", "too many parts are alike without an id of their own")
-        return super().hash_n_degree_quads(id_, issuer)
 
 
 def _check_shape(document: Mapping[str, Any], name: str) -> None:
@@ -300,10 +303,10 @@ def _check_shape(document: Mapping[str, Any], name: str) -> None:
         if values > MAX_VALUES or objects > MAX_OBJECTS:
             raise TooComplex(name, "the document has too many parts")
         _check_value(where, value)
-    for key, where in _keys(document, name):
-        if key.startswith("@") and where != _join(name, "@context"):
+    for key, where, value in _members(document, name):
+        if key.startswith("@") and where != _join(name, "@context") and not _restated(where, value, used):
             raise ForeignContext(where, f"{key} may not be used inside a badge")
-        if ":" in key:
+        if ":" in key and not _EXTENSION_TERM.fullmatch(key):
             raise UndefinedTerm(where, "a full address stands where a plain name is read")
         if CONTROL.search(key):
             raise ControlCharacter(name, "a name holds an invisible control character")
@@ -340,11 +343,23 @@ def _walk(value: Any, where: str, depth: int) -> Iterator[tuple[str, Any]]:
             yield from _walk(part, below, depth + 1)
 
 
-def _keys(value: Any, where: str) -> Iterator[tuple[str, str]]:
+def _members(value: Any, where: str) -> Iterator[tuple[str, str, Any]]:
+    """Name, path and value of every member of every object."""
     for path, part in chain([(where, value)], _walk(value, where, 0)):
         if isinstance(part, Mapping):
-            for key in part:
-                yield key, _join(path, key)
+            for key, inner in part.items():
+                yield key, _join(path, key), inner
+
+
+def _restated(where: str, value: Any, used: list[str]) -> bool:
+    """Whether this is the ``@context`` of an endorsement inside, which is a signed credential of its own, and names
+    contexts of the whole in their order: then every name in it means what it means around it."""
+    return (
+        _IN_ENDORSEMENT.fullmatch(where) is not None
+        and isinstance(value, list)
+        and value[:2] == used[:2]
+        and value == [url for url in used if url in value]
+    )
 
 
 def _join(where: str, key: str) -> str:
@@ -366,13 +381,31 @@ def _check_addresses(expanded: Any, name: str) -> None:
             raise RelativeAddress(_readable(where), f"“{shown[:200]}” is not a complete address (IRI)")
 
 
-def _check_described_once(expanded: Any) -> None:
-    seen: dict[str, Any] = {}
+def _check_described_once(expanded: Any, may_repeat: bool) -> None:
+    seen: dict[str, dict[str, Any]] = {}
     for where, value in _walk(expanded, "", -2 * MAX_DEPTH):
-        if isinstance(value, dict) and "@id" in value and seen.setdefault(value["@id"], value) != value:
+        if not isinstance(value, dict) or "@id" not in value or _only_endorses(value):
+            continue
+        known = seen.setdefault(value["@id"], value)
+        alike = (
+            all(known[key] == part for key, part in value.items() if key in known)
+            if may_repeat
+            else known == value
+        )
+        if not alike:
             raise DescribedTwice(
                 _readable(where), f"what “{value['@id'][:200]}” is stands in two places and differs"
             )
+        seen[value["@id"]] = {**known, **value}
+
+
+def _only_endorses(node: dict[str, Any]) -> bool:
+    """Whether an object says of what it names nothing but that it is endorsed: no member can hide in there."""
+    return node.get("@type") == [f"{_VOCABULARY}EndorsementSubject"] and node.keys() <= {
+        "@id",
+        "@type",
+        f"{_VOCABULARY}endorsementComment",
+    }
 
 
 def _readable(where: str) -> str:
@@ -384,8 +417,9 @@ def _readable(where: str) -> str:
 def _check_same(own: Any, returned: Any, where: str) -> None:
     """``own`` must equal ``returned`` but for single values that stand in a list of one."""
     if isinstance(own, Mapping) and isinstance(returned, Mapping):
+        named = {key: part for key, part in own.items() if key != "@context"}
         mine: dict[str, tuple[str, Any]] = {
-            str(_SAME_IRI.get(key, key)): (str(key), part) for key, part in own.items()
+            str(_SAME_IRI.get(key, key)): (str(key), part) for key, part in named.items()
         }
         theirs = {str(_SAME_IRI.get(key, key)): part for key, part in returned.items()}
         if lost := sorted(mine.keys() - theirs.keys()):
@@ -393,7 +427,7 @@ def _check_same(own: Any, returned: Any, where: str) -> None:
                 _join(where, mine[lost[0]][0]),
                 "the contexts define no such member, so no signature covers it",
             )
-        if theirs.keys() != mine.keys() or len(mine) != len(own):
+        if theirs.keys() != mine.keys() or len(mine) != len(named):
             raise UndefinedTerm(where, "a member stands under another name than the one it is read by")
         for key, (name, part) in mine.items():
             _check_same(part, theirs[key], _join(where, name))
