@@ -1,14 +1,15 @@
 """The catalogue that faculty write: micro-credentials, stacks and frameworks of standards, as YAML files.
 
 Parsed into frozen values and checked as a whole, so that what :func:`load` returns needs no further checking.
-One micro-credential per file in the catalogue folder, all stacks in its ``stacks.yaml``, one framework of
-standards per file in the frameworks folder. The files themselves explain their fields to their authors.
+One micro-credential per file in the catalogue folder, all stacks in its ``stacks.yaml``, those whose file is gone in
+its ``retired.yaml``, one framework of standards per file in the frameworks folder. The files themselves explain their
+fields to their authors.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from lti_tool.credentials import lint
-from lti_tool.credentials.marked_yaml import Problem, Section, hint_for, read
+from lti_tool.marked_yaml import Problem, Section, hint_for, read
+from lti_tool.stacks import reading as stack_rule
+from lti_tool.stacks import rules as stacking
 
 __all__ = [
     "BadgeSpec",
@@ -34,6 +37,7 @@ __all__ = [
     "Problem",
     "ResearchSpec",
     "ResourceSpec",
+    "RetiredSpec",
     "StackSpec",
     "StandardRef",
     "StandardSpec",
@@ -59,7 +63,11 @@ SYMBOLS: tuple[Symbol, ...] = ("book", "blocks", "hands", "path", "speech", "hom
 OUTLINES: tuple[Outline, ...] = ("circle", "hexagon", "shield", "square")
 
 STACKS_FILE = "stacks.yaml"
+RETIRED_FILE = "retired.yaml"
 MAX_FILES = 200
+MAX_STACKS = 100
+POINTS = 10
+"""Of a gradebook column, where the file says nothing: so many for each micro-credential that it takes."""
 TITLE = 100
 LABEL = 30
 """Infinite Campus, and others behind it, cut gradebook names off after 30 characters."""
@@ -74,6 +82,7 @@ _LEAST_CONTRAST = 4.5
 """WCAG 2.2, 1.4.3: the badge's white symbol and lettering stand on this colour."""
 
 Keyed = TypeVar("Keyed", "FrameworkSpec", "CredentialSpec")
+Listed = TypeVar("Listed", "StackSpec", "RetiredSpec")
 Parsed = TypeVar("Parsed")
 
 
@@ -278,6 +287,10 @@ class CredentialSpec:
     """Points possible in the gradebook."""
     badge: BadgeSpec
     credit: tuple[CreditSpec, ...]
+    retired: bool
+    """Nobody begins it any more. That says nothing about its wording, so it needs no new version."""
+    replaced_by: str | None
+    """Only of a retired one: the key of the micro-credential to take instead."""
 
     @property
     def involves_children(self) -> bool:
@@ -285,20 +298,50 @@ class CredentialSpec:
         return any(task.involves_children for task in self.tasks)
 
     def digest(self) -> str:
-        """SHA-256 (hex) of all that is said here, to notice a version that was edited in place."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
+        """SHA-256 (hex) of all that a version says, to notice one that was edited in place."""
+        return _digest(self, leave_out=("retired", "replaced_by"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetiredSpec:
+    """A micro-credential that was published once and has no file any more."""
+
+    key: str
+    replaced_by: str | None
+    """The key of the micro-credential to take instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StackSpec:
-    """Micro-credentials that together earn a further badge."""
+    """One version of a stack: micro-credentials that together earn a further badge."""
 
     key: str
+    version: int
     title: str
+    label: str
+    """The gradebook column's name, at most 30 characters."""
     description: str
-    parts: tuple[str, ...]
-    """Keys of micro-credentials, at least two, none twice."""
+    rule: stacking.Rule
+    """In keys of micro-credentials. At least two parts, none twice, and all of them open in time."""
+    points: int
+    """Points possible in the gradebook."""
     badge: BadgeSpec
+    retired: bool
+    """Offered to nobody new; whoever completes it still gets its badge."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Keys of its micro-credentials, in the order in which they are written."""
+        return self.rule.parts
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that a version says, to notice one that was edited in place."""
+        return _digest(self, leave_out=("retired",))
+
+
+def _digest(spec: CredentialSpec | StackSpec, *, leave_out: Collection[str]) -> str:
+    said = {name: value for name, value in asdict(spec).items() if name not in leave_out}
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,6 +351,8 @@ class Catalog:
     frameworks: tuple[FrameworkSpec, ...]
     credentials: tuple[CredentialSpec, ...]
     stacks: tuple[StackSpec, ...]
+    retired: tuple[RetiredSpec, ...]
+    """Those whose file is gone; a file may also say of itself that it is retired."""
     warnings: tuple[Problem, ...]
     """Advice to authors, mostly where a micro-credential looks like a whole module. It refuses nothing."""
 
@@ -331,22 +376,31 @@ def load(folder_catalog: Path, folder_frameworks: Path) -> Catalog:
     codes = {spec.key: [standard.code for standard in spec.standards] for spec in frameworks}
     # A standard that could not be read is no reason to complain of all that refer to it.
     known = None if problems else codes
+    tops: list[tuple[Section, CredentialSpec]] = []
 
     def credential(top: Section) -> CredentialSpec:
         spec = _credential(top, known)
+        tops.append((top, spec))
         warnings.extend(top.located(hint.field, hint.message) for hint in lint.hints(spec))
         return spec
 
-    credentials = _each(folder_catalog, "micro-credential", credential, problems, leave_out=STACKS_FILE)
+    credentials = _each(
+        folder_catalog, "micro-credential", credential, problems, leave_out=(STACKS_FILE, RETIRED_FILE)
+    )
     unread = {problem.file for problem in problems if not problem.field}
-    keys = None if unread else [spec.key for spec in credentials]
-    stacks = _stacks(folder_catalog / STACKS_FILE, keys, problems)
+    keys = None if unread else {spec.key: spec.retired for spec in credentials}
+    for top, spec in tops:
+        if message := _cannot_replace(spec.replaced_by, keys):
+            problems.append(top.located("replaced_by", message))
+    stacks = _stacks(folder_catalog / STACKS_FILE, keys, problems, warnings)
+    retired = _retired(folder_catalog / RETIRED_FILE, keys, problems)
     if problems:
         raise CatalogErrors(problems)
     return Catalog(
         frameworks=tuple(frameworks),
         credentials=tuple(credentials),
         stacks=stacks,
+        retired=retired,
         warnings=tuple(sorted(warnings)),
     )
 
@@ -357,13 +411,13 @@ def _each(
     parse: Callable[[Section], Keyed],
     problems: list[Problem],
     *,
-    leave_out: str = "",
+    leave_out: Collection[str] = (),
 ) -> list[Keyed]:
     """Parse every YAML file of the folder, by name; keys are unique among them."""
     files = sorted(
         file
         for file in folder.glob("*")
-        if file.suffix in {".yaml", ".yml"} and not file.name.startswith(".") and file.name != leave_out
+        if file.suffix in {".yaml", ".yml"} and not file.name.startswith(".") and file.name not in leave_out
     )
     if not files:
         problems.append(Problem(str(folder), 0, "", f"holds no {what}; add one as a .yaml file"))
@@ -410,6 +464,8 @@ def _credential(top: Section, known: Mapping[str, Sequence[str]] | None) -> Cred
     shape = top.choice("shape", SHAPES)
     # The Learning Designed shape is carried by its rubric; the other two by their anatomy.
     anatomy = 0 if shape == "learning-designed" else 1
+    retired = top.truth("retired", default=False)
+    is_replaced = top.fits("replaced_by", retired, only_with="retired: yes")
     spec = CredentialSpec(
         key=top.slug("key"),
         version=top.whole("version", 1, 9999),
@@ -432,9 +488,11 @@ def _credential(top: Section, known: Mapping[str, Sequence[str]] | None) -> Cred
         tasks=_every(top, "tasks", _task, least=1, most=30),
         rubric=_every(top, "rubric", _criterion, least=1, most=30),
         pass_rule=_pass_rule(top),
-        points=top.whole("points", 1, 1000, default=10),
+        points=top.whole("points", 1, 1000, default=POINTS),
         badge=_badge(top),
         credit=_every(top, "credit", _credit, most=20),
+        retired=retired,
+        replaced_by=top.optional_slug("replaced_by") if is_replaced else None,
     )
     _agree(top, spec)
     return spec
@@ -693,33 +751,87 @@ def _no_twins(top: Section, name: str, keys: Sequence[str], what: str) -> None:
             top.problem_in(name, place, what, f'"{key}" is already taken by entry [{keys.index(key) + 1}]')
 
 
-def _stacks(file: Path, credentials: Sequence[str] | None, problems: list[Problem]) -> tuple[StackSpec, ...]:
-    """An institution may well have no stacks, and then needs no file."""
+def _stacks(
+    file: Path, credentials: Mapping[str, bool] | None, problems: list[Problem], warnings: list[Problem]
+) -> tuple[StackSpec, ...]:
+    """An institution may well have no stacks, and then needs no file.
+
+    :param credentials: key -> whether it is retired; None where some file could not be read.
+    """
+
+    def stack(entry: Section) -> StackSpec:
+        spec = _stack(entry, credentials)
+        warnings.extend(entry.located(hint.field, hint.message) for hint in lint.stack_hints(spec))
+        return spec
+
+    return _list_file(file, "stacks", stack, problems, most=MAX_STACKS)
+
+
+def _list_file(
+    file: Path, name: str, parse: Callable[[Section], Listed], problems: list[Problem], *, most: int
+) -> tuple[Listed, ...]:
+    """The entries of a file that holds one list; none where there is no such file. Keys are unique among them."""
     if not file.exists():
         return ()
     top, notes = read(file)
     if top is None:
         problems.extend(notes.problems)
         return ()
-    stacks = _every(top, "stacks", lambda entry: _stack(entry, credentials), most=100)
+    entries = _every(top, name, parse, most=most)
     top.close()
-    _no_twins(top, "stacks", [stack.key for stack in stacks], "key")
+    _no_twins(top, name, [entry.key for entry in entries], "key")
     problems.extend(notes.problems)
-    return stacks
+    return entries
 
 
-def _stack(entry: Section, credentials: Sequence[str] | None) -> StackSpec:
-    parts: list[str] = []
-    for key, path, line in entry.texts("parts", what="micro-credentials", least=2, most=20):
-        if key in parts:
-            entry.note(line, path, f'"{key}" stands here twice; keep one')
-        elif key and credentials is not None and key not in credentials:
-            entry.note(line, path, f'no micro-credential has the key "{key}"; {hint_for(key, credentials)}')
-        parts.append(key)
-    return StackSpec(
+def _stack(entry: Section, credentials: Mapping[str, bool] | None) -> StackSpec:
+    rule = stack_rule.read(entry, credentials)
+    title = entry.line_of_text("title", TITLE)
+    spec = StackSpec(
         key=entry.slug("key"),
-        title=entry.line_of_text("title", TITLE),
+        version=entry.whole("version", 1, 9999, default=1),
+        title=title,
+        label=entry.line_of_text("label", LABEL, needs=f"a gradebook name of at most {LABEL} characters")
+        if entry.has("label") or len(title) > LABEL
+        else entry.optional_text("label", LABEL) or title,
         description=entry.text("description", PARAGRAPH),
-        parts=tuple(parts),
+        rule=rule,
+        points=entry.whole("points", 1, 10_000, default=POINTS * max(1, rule.needed)),
         badge=_badge(entry),
+        retired=entry.truth("retired", default=False),
     )
+    gone = [
+        part for part in (*rule.parts, *rule.outside) if credentials is not None and credentials.get(part)
+    ]
+    if gone and not spec.retired and not stacking.possible(rule, retired=gone):
+        names = stacking.listed([f'"{key}"' for key in gone])
+        entry.problem(
+            "rule" if entry.has("rule") else "parts",
+            f"can be completed by nobody new, since {names} "
+            f"{'is' if len(gone) == 1 else 'are'} retired; publish a new version that takes one of the old and what "
+            "replaces it, as in {take: 1, of: [old-key, new-key]}, or set retired: yes",
+        )
+    return spec
+
+
+def _retired(
+    file: Path, credentials: Mapping[str, bool] | None, problems: list[Problem]
+) -> tuple[RetiredSpec, ...]:
+    def retired(entry: Section) -> RetiredSpec:
+        spec = RetiredSpec(key=entry.slug("key"), replaced_by=entry.optional_slug("replaced_by"))
+        if credentials is not None and spec.key in credentials:
+            entry.problem("key", f'"{spec.key}" still has its file; say "retired: yes" there instead')
+        if message := _cannot_replace(spec.replaced_by, credentials):
+            entry.problem("replaced_by", message)
+        return spec
+
+    return _list_file(file, "retired", retired, problems, most=MAX_FILES)
+
+
+def _cannot_replace(key: str | None, credentials: Mapping[str, bool] | None) -> str | None:
+    """Why this cannot be what replaces a retired micro-credential: it must be one that can still be begun."""
+    if not key or credentials is None:
+        return None
+    if key not in credentials:
+        return f'no micro-credential has the key "{key}"; {hint_for(key, list(credentials))}'
+    return f'"{key}" is retired itself; name one that can be begun' if credentials[key] else None

@@ -1,9 +1,63 @@
-"""What ratings mean under a pass rule. Whole numbers only: 80 % of 10 criteria is 8, never 7.999."""
+"""What ratings mean under a pass rule, what they are worth, and what becomes of a result from another course.
+
+Whole numbers only: 80 % of 10 criteria is 8, never 7.999.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
-__all__ = ["CriterionRule", "Judgement", "PassRule", "judge"]
+__all__ = [
+    "CriterionRule",
+    "EarlierResults",
+    "Judgement",
+    "PassRule",
+    "ScorePolicy",
+    "judge",
+    "policy_of",
+    "ways_on",
+]
+
+
+class EarlierResults(StrEnum):
+    """What becomes of a result that an earner brings from another course, or from this one before it was copied."""
+
+    ASK = "ask"
+    """The earner says whether to use it or to do everything anew."""
+    REUSE = "reuse"
+    """It counts here as well."""
+    ANEW = "anew"
+    """This course asks for it again."""
+
+
+def ways_on(chosen: str | None, program: str) -> tuple[bool, bool]:
+    """Whether somebody with an earlier result may use it here, and whether they may do everything anew.
+
+    :param chosen: what faculty chose for the activity; None follows the program.
+    """
+    policy = EarlierResults(chosen or program)
+    return policy is not EarlierResults.ANEW, policy is not EarlierResults.REUSE
+
+
+class ScorePolicy(StrEnum):
+    """How many of an activity's points somebody gets who has demonstrated the competency. "Not yet" gets no number."""
+
+    FULL = "full"
+    """All of them."""
+    RUBRIC = "rubric"
+    """The share of the rubric's points that the ratings reach."""
+    CRITERIA = "criteria"
+    """The share of the criteria that are met."""
+
+
+def policy_of(chosen: str | None, *, has_points: bool) -> ScorePolicy:
+    """The policy that holds.
+
+    :param chosen: what faculty chose for the activity, or what its link says; None or nonsense is all the points.
+    :param has_points: whether the rubric's levels have points; without them there is nothing to take a share of.
+    """
+    policy = ScorePolicy(chosen) if chosen in set(ScorePolicy) else ScorePolicy.FULL
+    return ScorePolicy.FULL if policy is ScorePolicy.RUBRIC and not has_points else policy
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def test_the_shipped_catalogue_has_each_of_the_three_shapes_and_settings() -> No
 
 
 def test_the_shipped_stack_joins_two_micro_credentials_of_the_nea_shape() -> None:
-    (stack,) = shipped().stacks
+    stack = shipped().stacks[0]
 
     assert stack.parts == ("routines-conversation", "family-voice-iep")
     assert {shipped_credential(key).shape for key in stack.parts} == {"nea"}

@@ -266,6 +266,10 @@ class Section:
         node = self._value(name, required=True, needs=needs)
         return "" if node is None else self._slug_of(node, self.path(name))
 
+    def optional_slug(self, name: str) -> str | None:
+        node = self._value(name, required=False, needs="a key")
+        return None if node is None else self._slug_of(node, self.path(name))
+
     def url(self, name: str) -> str:
         return self._checked_url(name, self.line_of_text(name, MAX_URL, needs="an address, as in https://…"))
 
@@ -325,18 +329,27 @@ class Section:
     def optional_whole(self, name: str, low: int, high: int) -> int | None:
         return self._whole(name, low, high, required=False)
 
-    def _whole(self, name: str, low: int, high: int, *, required: bool) -> int | None:
-        node = self._value(name, required=required, needs=f"a whole number from {low} to {high}")
+    def whole_or(self, name: str, word: str, low: int, high: int) -> int | None:
+        """A whole number, or None for the word that may stand instead. After a problem it is ``low``."""
+        node = self._values.get(name)
+        if isinstance(node, yaml.ScalarNode) and str(node.value) == word:
+            self._asked.append(name)
+            return None
+        number = self._whole(name, low, high, required=True, instead=f"{word} or ")
+        return low if number is None else number
+
+    def _whole(self, name: str, low: int, high: int, *, required: bool, instead: str = "") -> int | None:
+        wanted = f"{instead}a whole number from {low} to {high}"
+        node = self._value(name, required=required, needs=wanted)
         if node is None:
             return None
         # Also the tag "int" covers 0x1f, 1_000 and 1:30 (which is 90), none of which an author means.
         if not isinstance(node, yaml.ScalarNode) or not re.fullmatch(r"-?[0-9]{1,9}", str(node.value)):
-            got = _described(node)
-            self.problem(name, f"must be a whole number from {low} to {high}, but YAML reads {got}")
+            self.problem(name, f"must be {wanted}, but YAML reads {_described(node)}")
             return None
         number = int(str(node.value))
         if not low <= number <= high:
-            self.problem(name, f"is {number}; choose a number from {low} to {high}")
+            self.problem(name, f"is {number}; choose {instead}a number from {low} to {high}")
             return None
         return number
 
