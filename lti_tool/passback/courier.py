@@ -4,34 +4,50 @@ A score's way: taken by a conditional UPDATE with a lease and committed; sent wh
 held; written down with its try in one commit, if the lease still holds. A worker that dies on the way leaves
 its row in ``sending``. When the lease has run out another takes it, and looks at the platform's results
 before sending the same score with the same timestamp again.
+
+What a person set in a gradebook is never overwritten: before a score that follows an earlier one of its cell, the
+results are read. Unless they show nothing, or what we sent ourselves, nothing is sent.
 """
 
 import logging
+import queue
 import random
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
 
-from sqlalchemy import exists, select, update
+from flask import Flask, current_app
+from sqlalchemy import case, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
-from lti_tool import audit
+from lti_tool import audit, http
 from lti_tool.database import db
-from lti_tool.passback import rules
+from lti_tool.lti import pace
+from lti_tool.passback import columns, readback, rules, service
 from lti_tool.passback.gradebook import AgsGradebook, Gradebook, Outgoing, Reading, Reply
-from lti_tool.passback.models import Score, ScoreState, ScoreTry
-from lti_tool.passback.rules import Heard, Next, Step
+from lti_tool.passback.models import Finding, Score, ScoreState, ScoreTry
+from lti_tool.passback.rota import Due, Rota
+from lti_tool.passback.rules import Heard, Next, Seen, Shown, Step
 from lti_tool.settings import current
 
 log = logging.getLogger(__name__)
 
 ANSWER_KEPT = 500
-_LOOK_AHEAD = 10
-_LOOKS = 10
+HANDS = 12
+"""How many scores of one platform a process has in hand at the same time, at most; some of them are just being taken or
+written down."""
+_MOST_HANDS = 32
+"""To all platforms together."""
+_PATIENCE = 0.25
+"""Seconds after which a worker whose hands are full, or whose platforms rest, looks around again."""
+_SHORT_REST = timedelta(seconds=5)
 _PLATFORM_TROUBLE = (Heard.FAILING, Heard.UNKNOWN, Heard.THROTTLED)
-_ALREADY_THERE = "The platform's results already show this grade, so it was not sent again."
+_MAY_STAND_THERE = (Heard.ACCEPTED, Heard.UNKNOWN)
 _WORKER_DIED = (
     "The worker stopped while it was sending. Before the next try Tessera looks whether the score arrived."
 )
@@ -39,7 +55,14 @@ _OUR_FAULT = "Something went wrong inside Tessera. It is in the log, and the sco
 _TOO_LATE = "Another worker had taken over by then, so this answer changed nothing."
 
 
-_STATES = {Next.DONE: ScoreState.ACCEPTED, Next.RETRY: ScoreState.OWED, Next.PARK: ScoreState.PARKED}
+_STATES = {
+    Next.DONE: ScoreState.ACCEPTED,
+    Next.RETRY: ScoreState.OWED,
+    Next.LEAVE: ScoreState.OVERRIDDEN,
+    Next.PARK: ScoreState.PARKED,
+    # From there it is sent again at once, as a row of its own.
+    Next.RENEW: ScoreState.PARKED,
+}
 
 
 @dataclass(frozen=True)
@@ -54,6 +77,37 @@ class _Taken:
     """What tries of this row heard."""
     cell_earlier: tuple[Heard, ...]
     """The same with the rows that this one was sent again for."""
+    ours: tuple[tuple[Decimal, Decimal], ...]
+    """What earlier rows of the cell may have put there: points, and points possible."""
+    overwrites: bool
+    alone: bool
+    """The cell has never been owed an older score."""
+    troubled: bool
+    """The platform gave no usable answer when it was asked last."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What the platform said, what follows, and what it showed where we looked."""
+
+    reply: Reply
+    step: Step
+    shown: Shown | None = None
+
+
+class _Crew(Protocol):
+    """Those who send. Each has the session of its own thread."""
+
+    def free(self) -> bool: ...
+    def send(self, taken: _Taken) -> None: ...
+    def landed(self, patience: float) -> tuple[_Taken, Heard | None] | None:
+        """One that has been sent since, waiting for it so many seconds at most."""
+        ...
+
+    def busy(self) -> bool: ...
+    def leave(self) -> None:
+        """Finish what is in hand."""
+        ...
 
 
 def deliver_due(
@@ -62,80 +116,189 @@ def deliver_due(
     limit: int = 100,
     gradebook: Gradebook | None = None,
     stopping: Callable[[], bool] = lambda: False,
+    hands: int = 1,
+    wait: Callable[[float], object] | None = None,
 ) -> int:
-    """Send what is due, oldest first, and return how many scores were tried.
+    """Send what is due, in fair turns, and return how many scores were tried.
 
-    A platform in trouble gets no second score in the same pass, so that it does not hold up the others. Call
-    it inside an application context of its own: it commits and lets go of the session.
+    A platform in trouble rests, for all workers, so that it does not hold up the others. Call it inside an
+    application context of its own: it commits and lets go of the session.
+
+    :param hands: how many scores to send to one platform at the same time, each in a thread of its own; with 1,
+        everything happens in this one.
+    :param wait: sleeps so many seconds. Given one, platforms that rest for moments only are waited for.
     """
     gradebook = AgsGradebook() if gradebook is None else gradebook
-    resting: set[int] = set()
-    tried = 0
-    while tried < limit and not stopping() and (taken := _take(now_fn(), resting)) is not None:
-        heard = _deliver(taken, gradebook, now_fn)
-        if heard in _PLATFORM_TROUBLE:
-            resting.add(taken.score.registration_id)
-        tried += 1
+    crew: _Crew = _Alone(gradebook, now_fn) if hands == 1 else _Hands(gradebook, now_fn)
+    rota, tried = Rota(hands), 0
+    try:
+        while tried < limit and not stopping():
+            taken = _take(now_fn(), rota) if crew.free() else None
+            if taken is not None:
+                crew.send(taken)
+                tried += 1
+            elif not crew.busy() and not _rested(rota, now_fn(), wait):
+                break
+            patience = _PATIENCE if taken is None else 0.0
+            while (landed := crew.landed(patience)) is not None:
+                one, heard = landed
+                rota.done(one.score.registration_id, answered=heard not in _PLATFORM_TROUBLE)
+                patience = 0.0
+    finally:
+        crew.leave()
     return tried
 
 
-def _take(now: datetime, resting: set[int]) -> _Taken | None:
-    """Take the oldest due row that nobody else takes first, and let go of the database."""
+def _rested(rota: Rota, now: datetime, wait: Callable[[float], object] | None) -> bool:
+    """Wait while the platforms rest that something is due for. False if that is not worth it."""
+    if wait is None:
+        return False
     try:
-        for score_id, state, lease_until in _due(now, resting):
-            taken = _claim(score_id, state, lease_until, now)
+        until = rota.rests_until(now)
+    finally:
+        db.session.remove()
+    if until is None or until - now > _SHORT_REST:
+        return False
+    wait(min((until - now).total_seconds(), _PATIENCE))
+    return True
+
+
+class _Alone:
+    """Sends in the caller's own thread."""
+
+    def __init__(self, gradebook: Gradebook, now_fn: Callable[[], datetime]) -> None:
+        self._gradebook, self._now_fn = gradebook, now_fn
+        self._done: list[tuple[_Taken, Heard | None]] = []
+
+    def free(self) -> bool:
+        return True
+
+    def send(self, taken: _Taken) -> None:
+        self._done.append((taken, _deliver(taken, self._gradebook, self._now_fn)))
+
+    def landed(self, patience: float) -> tuple[_Taken, Heard | None] | None:  # noqa: ARG002 - all have landed
+        return self._done.pop() if self._done else None
+
+    def busy(self) -> bool:
+        return False
+
+    def leave(self) -> None:
+        pass
+
+
+class _Hands:
+    """Threads, as many as there is work for. Each keeps its connections until the crew leaves."""
+
+    def __init__(self, gradebook: Gradebook, now_fn: Callable[[], datetime]) -> None:
+        self._gradebook, self._now_fn = gradebook, now_fn
+        self._app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # what is behind the proxy
+        self._inbox: queue.SimpleQueue[_Taken | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[tuple[_Taken, Heard | None]] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._in_hand = 0
+
+    def free(self) -> bool:
+        return self._in_hand < _MOST_HANDS
+
+    def send(self, taken: _Taken) -> None:
+        self._in_hand += 1
+        if self._in_hand > len(self._threads):
+            thread = threading.Thread(target=self._work, name=f"courier-{len(self._threads)}")
+            self._threads.append(thread)
+            thread.start()
+        self._inbox.put(taken)
+
+    def landed(self, patience: float) -> tuple[_Taken, Heard | None] | None:
+        try:
+            one = (
+                self._outbox.get(timeout=patience) if patience and self.busy() else self._outbox.get_nowait()
+            )
+        except queue.Empty:
+            return None
+        self._in_hand -= 1
+        return one
+
+    def busy(self) -> bool:
+        return self._in_hand > 0
+
+    def leave(self) -> None:
+        for _ in self._threads:
+            self._inbox.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        try:
+            with self._app.app_context():
+                while (taken := self._inbox.get()) is not None:
+                    heard: Heard | None = Heard.FAILING
+                    try:
+                        heard = _deliver(taken, self._gradebook, self._now_fn)
+                    except Exception:
+                        # The database has gone away, most likely. The row's lease runs out; another look follows.
+                        log.exception("delivery not written down", extra={"score": taken.score.score_id})
+                    finally:
+                        self._outbox.put((taken, heard))
+        finally:
+            http.close()
+
+
+def _take(now: datetime, rota: Rota) -> _Taken | None:
+    """Take the next due row that nobody else takes first, and let go of the database."""
+    try:
+        for row in rota.due(now):
+            taken = _claim(row, now)
             if taken is not None:
+                rota.taken(row)
                 return taken
+            rota.missed(row)
         return None
     finally:
         db.session.remove()
 
 
-def _due(now: datetime, resting: set[int]) -> Iterator[tuple[int, ScoreState, datetime | None]]:
-    """Rows to try, abandoned ones first. Looks again while other workers are quicker, though not for ever."""
-    sibling = aliased(Score)
-    on_its_way = exists().where(
-        sibling.placement_id == Score.placement_id,
-        sibling.account_id == Score.account_id,
-        sibling.state == ScoreState.SENDING,
-    )
-    columns = select(Score.id, Score.state, Score.lease_until).where(Score.registration_id.not_in(resting))
-    abandoned = columns.where(Score.state == ScoreState.SENDING, Score.lease_until <= now)
-    owed = columns.where(Score.state == ScoreState.OWED, Score.due_at <= now, ~on_its_way)
-    for query in (abandoned, owed):
-        for _ in range(_LOOKS):
-            rows = db.session.execute(query.order_by(Score.due_at, Score.id).limit(_LOOK_AHEAD)).all()
-            if not rows:
-                break
-            for row in rows:
-                yield row.id, row.state, row.lease_until
-
-
-def _claim(score_id: int, state: ScoreState, lease_until: datetime | None, now: datetime) -> _Taken | None:
+def _claim(row: Due, now: datetime) -> _Taken | None:
     until = now + timedelta(seconds=current().lease_seconds)
+    conditions = [
+        Score.id == row.score_id,
+        Score.state == row.state,
+        Score.lease_until.is_not_distinct_from(row.lease_until),
+        # Another worker may have tried it since we looked, and put it off.
+        Score.due_at <= now,
+    ]
+    if row.at_once_everywhere is not None:
+        other = aliased(Score)
+        on_their_way = select(func.count(other.id)).where(
+            other.registration_id == row.registration_id,
+            other.state == ScoreState.SENDING,
+            other.lease_until > now,
+        )
+        conditions.append(on_their_way.scalar_subquery() < row.at_once_everywhere)
     try:
         score = db.session.scalar(
             update(Score)
-            .where(
-                Score.id == score_id,
-                Score.state == state,
-                Score.lease_until.is_not_distinct_from(lease_until),
-            )
+            .where(*conditions)
             .values(state=ScoreState.SENDING, lease_until=until, tries=Score.tries + 1)
             .returning(Score)
+            .execution_options(synchronize_session=False)
         )
         if score is None:
             db.session.rollback()
             return None
-        if state is ScoreState.SENDING:
+        if row.state is ScoreState.SENDING:
             _note_abandoned(score, now)
+        fresh = row.alone and score.tries == 1
         taken = _Taken(
             score=_outgoing(score),
             placement_id=score.placement_id,
             account_id=score.account_id,
             lease_until=until,
-            earlier=_heard(score),
-            cell_earlier=_heard_in_cell(score),
+            earlier=_heard(score) if score.tries > 1 else (),
+            cell_earlier=() if fresh else _heard_in_cell(score),
+            ours=() if fresh else _ours(score),
+            overwrites=score.overwrites,
+            alone=row.alone,
+            troubled=row.troubled,
         )
         db.session.commit()
     except IntegrityError:
@@ -173,11 +336,35 @@ def _heard_in_cell(score: Score) -> tuple[Heard, ...]:
         .where(
             Score.placement_id == score.placement_id,
             Score.account_id == score.account_id,
-            Score.decision_id == score.decision_id,
+            Score.decision_id.is_not_distinct_from(score.decision_id),
         )
         .order_by(ScoreTry.id)
     )
     return tuple(Heard(one) for one in db.session.scalars(tries))
+
+
+def _ours(score: Score) -> tuple[tuple[Decimal, Decimal], ...]:
+    """What earlier rows of the cell may have put into the gradebook, and what became of it there without any person: a
+    late policy's deduction, for example."""
+    tried = exists().where(ScoreTry.score_id == Score.id, ScoreTry.heard.in_(_MAY_STAND_THERE))
+    accepted = Score.state.in_((ScoreState.ACCEPTED, ScoreState.CONFIRMED))
+    rows = db.session.execute(
+        select(Score.points, Score.points_possible, Score.finding, Score.shown_points, Score.shown_possible)
+        .where(
+            Score.placement_id == score.placement_id,
+            Score.account_id == score.account_id,
+            Score.id != score.id,
+            or_(accepted, tried),
+        )
+        .order_by(Score.id)
+    ).all()
+    sent = [(row.points, row.points_possible) for row in rows]
+    changed = [
+        (row.shown_points, row.points_possible if row.shown_possible is None else row.shown_possible)
+        for row in rows
+        if row.finding is Finding.DIFFERENT and row.shown_points is not None
+    ]
+    return (*sent, *changed)
 
 
 def _outgoing(score: Score) -> Outgoing:
@@ -199,17 +386,18 @@ def _deliver(taken: _Taken, gradebook: Gradebook, now_fn: Callable[[], datetime]
     meanwhile."""
     started_at, started = now_fn(), time.monotonic()
     try:
-        if rules.read_first(taken.cell_earlier):
-            reply, step = _look_then_post(taken, gradebook)
+        if taken.ours or rules.read_first(taken.cell_earlier):
+            outcome = _look_then_post(taken, gradebook)
         else:
-            reply, step = _post(taken, gradebook)
+            outcome = _post(taken, gradebook)
     except Exception:
         # One row that nobody foresaw must not hold up the others, and nothing is known about what arrived.
         log.exception("delivery failed", extra={"score": taken.score.score_id})
         reply = Reply(Heard.UNKNOWN, reason=_OUR_FAULT)
-        step = _after(taken, reply)
+        outcome = _Outcome(reply, _after(taken, reply))
     finally:
         db.session.remove()
+    reply = outcome.reply
     record = ScoreTry(
         score_id=taken.score.score_id,
         at=started_at,
@@ -217,43 +405,66 @@ def _deliver(taken: _Taken, gradebook: Gradebook, now_fn: Callable[[], datetime]
         heard=reply.heard,
         status=reply.status,
         answer=reply.answer.replace("\0", "")[:ANSWER_KEPT],
-        verdict=step.reason,
+        verdict=outcome.step.reason,
     )
-    held = _write_down(taken, record, step, now_fn())
+    held = _write_down(taken, record, outcome, now_fn())
     return reply.heard if held else None
 
 
-def _look_then_post(taken: _Taken, gradebook: Gradebook) -> tuple[Reply, Step]:
-    """An earlier try may have arrived: done if the results show it, else the same score once more.
+def _look_then_post(taken: _Taken, gradebook: Gradebook) -> _Outcome:
+    """Done if the results show this score, since an earlier try may have arrived. Nothing is sent where they show what
+    a person set. Else the score goes, with the same timestamp as on every try.
 
-    A platform that does not let us read its results gets the score again as well: the timestamp is the same,
-    so it either takes it for what it has or says so.
+    Where the platform does not let us read, a first score goes all the same: it either takes it for what it has or
+    says so. One that follows another waits for a person to look.
     """
     reading = gradebook.read(taken.score)
-    if _arrived(reading, taken.score):
-        return replace(reading.reply, heard=Heard.ACCEPTED), Step(Next.DONE, _ALREADY_THERE)
-    if reading.reply.heard in _PLATFORM_TROUBLE:
-        # What was not read changed nothing, so only the earlier try stays unknown.
-        heard = Heard.FAILING if reading.reply.heard is Heard.UNKNOWN else reading.reply.heard
-        reply = replace(reading.reply, heard=heard)
-        return reply, _after(taken, reply)
+    heard = reading.reply.heard
+    if heard in _PLATFORM_TROUBLE:
+        # What was not read changed nothing, so only an earlier try stays unknown.
+        reply = replace(reading.reply, heard=Heard.FAILING if heard is Heard.UNKNOWN else heard)
+        return _Outcome(reply, _after(taken, reply))
+    if heard is Heard.ACCEPTED:
+        seen = _look(taken, reading, may_have_arrived=rules.read_first(taken.cell_earlier))
+        if seen is Seen.THERE:
+            return _Outcome(reading.reply, Step(Next.DONE, rules.ALREADY_THERE), reading.shown)
+        if seen is Seen.SET and not taken.overwrites:
+            reply = replace(reading.reply, heard=Heard.OVERRIDDEN)
+            return _Outcome(reply, Step(Next.LEAVE, rules.SET_BY_A_PERSON), reading.shown)
+    elif taken.ours and not taken.overwrites and heard is not Heard.GONE:
+        reply = replace(reading.reply, heard=Heard.REFUSED)
+        return _Outcome(reply, Step(Next.PARK, rules.UNSEEN, cause=rules.Cause.UNSEEN))
     return _post(taken, gradebook)
 
 
-def _post(taken: _Taken, gradebook: Gradebook) -> tuple[Reply, Step]:
+def _post(taken: _Taken, gradebook: Gradebook) -> _Outcome:
     reply = gradebook.post(taken.score)
-    if reply.heard is Heard.CONFLICT:
-        reading = gradebook.read(taken.score)
-        if _arrived(reading, taken.score):
-            return reply, Step(Next.DONE, _ALREADY_THERE)
-        if reading.reply.heard in _PLATFORM_TROUBLE:
-            # Nothing was learned: look again before anything is said about what the gradebook shows.
-            reply = replace(reply, heard=Heard.UNKNOWN)
-    return reply, _after(taken, reply)
+    if reply.heard is not Heard.CONFLICT:
+        return _Outcome(reply, _after(taken, reply))
+    reading = gradebook.read(taken.score)
+    if reading.reply.heard in _PLATFORM_TROUBLE:
+        # Nothing was learned: look again before anything is said about what the gradebook shows.
+        reply = replace(reply, heard=Heard.UNKNOWN)
+    if reading.reply.heard is not Heard.ACCEPTED:
+        return _Outcome(reply, _after(taken, reply))
+    step = rules.after_conflict(
+        _look(taken, reading, may_have_arrived=True),
+        overwrites=taken.overwrites,
+        earlier=taken.cell_earlier,
+        reason=reply.reason,
+        jitter=_chance(),
+    )
+    return _Outcome(reply, step, reading.shown)
 
 
-def _arrived(reading: Reading, score: Outgoing) -> bool:
-    return rules.settled_by(reading.shown, points=score.points, points_possible=score.points_possible)
+def _look(taken: _Taken, reading: Reading, *, may_have_arrived: bool) -> Seen:
+    return rules.look(
+        reading.shown,
+        points=taken.score.points,
+        points_possible=taken.score.points_possible,
+        ours=taken.ours,
+        may_have_arrived=may_have_arrived,
+    )
 
 
 def _after(taken: _Taken, reply: Reply) -> Step:
@@ -262,20 +473,28 @@ def _after(taken: _Taken, reply: Reply) -> Step:
         earlier=taken.earlier,
         reason=reply.reason,
         retry_after=reply.retry_after,
-        jitter=random.random(),  # noqa: S311 - spreads waits, keeps no secret
+        jitter=_chance(),
+        away=reply.away,
     )
 
 
-def _write_down(taken: _Taken, record: ScoreTry, step: Step, now: datetime) -> bool:
+def _chance() -> float:
+    return random.random()  # noqa: S311 - spreads waits, keeps no secret
+
+
+def _write_down(taken: _Taken, record: ScoreTry, outcome: _Outcome, now: datetime) -> bool:
     """The try and what became of the score, in one commit. False if the lease was lost: then the answer is
     kept for the story, and decides nothing."""
     try:
         try:
-            return _settle(taken, record, step, now, gives_way=_newer_waits(taken))
+            gives_way = outcome.step.next is not Next.DONE and _newer_waits(taken)
+            held = _settle(taken, record, outcome, now, gives_way=gives_way)
         except IntegrityError:
             # A newer score of the cell began to wait between our look and our write.
             db.session.rollback()
-            return _settle(taken, record, step, now, gives_way=True)
+            held = _settle(taken, record, outcome, now, gives_way=True)
+        _keep_pace(taken, outcome, now)
+        return held
     finally:
         db.session.remove()
 
@@ -289,11 +508,16 @@ def _newer_waits(taken: _Taken) -> bool:
     return db.session.scalar(waiting.limit(1)) is not None
 
 
-def _settle(taken: _Taken, record: ScoreTry, step: Step, now: datetime, *, gives_way: bool) -> bool:
+def _settle(taken: _Taken, record: ScoreTry, outcome: _Outcome, now: datetime, *, gives_way: bool) -> bool:
+    step = outcome.step
+    if step.next is Next.RENEW or record.heard == Heard.GONE:
+        # Before the row itself, as all who owe the person do; the other way round two of us wait for each other.
+        service.one_at_a_time(taken.account_id)
     state = _STATES[step.next]
     if gives_way and state is not ScoreState.ACCEPTED:
         state = ScoreState.SUPERSEDED
     open_still = state is ScoreState.OWED
+    tells = state in (ScoreState.OWED, ScoreState.PARKED, ScoreState.OVERRIDDEN)
     held = db.session.scalar(
         update(Score)
         .where(
@@ -303,12 +527,15 @@ def _settle(taken: _Taken, record: ScoreTry, step: Step, now: datetime, *, gives
         )
         .values(
             state=state,
-            reason=step.reason if state in (ScoreState.OWED, ScoreState.PARKED) else None,
+            reason=step.reason if tells else None,
+            cause=step.cause if state is ScoreState.PARKED else None,
             due_at=now + step.wait,
             lease_until=None,
             settled_at=None if open_still else now,
+            **(_found(outcome.shown, now) if state is ScoreState.OVERRIDDEN else {}),
         )
         .returning(Score.id)
+        .execution_options(synchronize_session=False)
     )
     ids = {"score": record.score_id, "heard": record.heard, "status": record.status}
     if held is None:
@@ -316,22 +543,70 @@ def _settle(taken: _Taken, record: ScoreTry, step: Step, now: datetime, *, gives
         record.verdict = _TOO_LATE
     else:
         log.info("score tried", extra=ids | {"state": state.value})
+        if state is ScoreState.ACCEPTED:
+            readback.expect(record.score_id, now=now, alone=taken.alone)
         if not open_still:
             audit.record(
                 f"score {state}", "score", record.score_id, now=now, heard=record.heard, status=record.status
             )
-        if record.heard == Heard.THROTTLED:
-            _slow_down(taken.score.registration_id, now + step.wait)
+        if state is ScoreState.OVERRIDDEN:
+            _close_earlier(taken, now)
+        if record.heard == Heard.GONE:
+            columns.lost(taken.placement_id, taken.score.line_item_url, now=now)
+            if state is ScoreState.PARKED and columns.moved(taken.placement_id, taken.score.line_item_url):
+                # It set out for the old column, and came too late for what had been parked until there was a new one.
+                service.resend(record.score_id, None, now=now, overwrites=taken.overwrites)
+        if step.next is Next.RENEW and state is ScoreState.PARKED:
+            renewed = service.resend(record.score_id, None, now=now, overwrites=taken.overwrites)
+            if renewed is not None:
+                renewed.due_at = now + step.wait
     db.session.add(record)
     db.session.commit()
     return held is not None
 
 
-def _slow_down(registration_id: int, until: datetime) -> None:
-    """A throttled platform counts all our calls together, so everything that waits for it waits longer."""
+def _found(shown: Shown | None, now: datetime) -> dict[str, object]:
+    points, possible = rules.kept(shown)
+    return {
+        "finding": Finding.OVERRIDDEN,
+        "shown_points": points,
+        "shown_possible": possible,
+        "read_at": now,
+    }
+
+
+def _close_earlier(taken: _Taken, now: datetime) -> None:
+    """What the gradebook shows is the newer score's business from here on."""
     db.session.execute(
         update(Score)
-        .where(Score.registration_id == registration_id, Score.state == ScoreState.OWED, Score.due_at < until)
-        .values(due_at=until)
+        .where(
+            Score.placement_id == taken.placement_id,
+            Score.account_id == taken.account_id,
+            Score.scored_at < taken.score.scored_at,
+            or_(Score.read_due_at.is_not(None), service.open_finding()),
+        )
+        .values(
+            read_due_at=None,
+            dealt_with_at=case((service.open_finding(), now), else_=Score.dealt_with_at),
+        )
         .execution_options(synchronize_session=False)
     )
+
+
+def _keep_pace(taken: _Taken, outcome: _Outcome, now: datetime) -> None:
+    """A platform in trouble rests, for all workers. When it is back after a while, nothing waits any longer."""
+    heard, registration_id = outcome.reply.heard, taken.score.registration_id
+    if heard is Heard.THROTTLED:
+        pace.rest(registration_id, now + outcome.step.wait)
+    elif heard in _PLATFORM_TROUBLE:
+        pace.failed(registration_id, now)
+    elif taken.troubled and pace.well(registration_id):
+        db.session.execute(
+            update(Score)
+            .where(
+                Score.registration_id == registration_id, Score.state == ScoreState.OWED, Score.due_at > now
+            )
+            .values(due_at=now)
+            .execution_options(synchronize_session=False)
+        )
+        db.session.commit()

@@ -41,6 +41,8 @@ class Reply:
     reason: str = ""
     """For a refusal: what it means on this product, and what to do about it."""
     retry_after: timedelta | None = None
+    away: bool = False
+    """For a refusal: it ends by itself when the person, or their course, is back."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,11 @@ class Gradebook(Protocol):
 class AgsGradebook:
     """The gradebook of a real platform, over LTI Assignment and Grade Services."""
 
+    def __init__(self) -> None:
+        self._behaviours: dict[int, platforms.Generic] = {}
+
     def post(self, score: Outgoing) -> Reply:
-        behaviour = _behaviour(score)
+        behaviour = self._behaviour(score)
         answer = ags.post_score(
             score.registration_id,
             score.line_item_url,
@@ -86,7 +91,7 @@ class AgsGradebook:
         return _reply(behaviour, answer)
 
     def read(self, score: Outgoing) -> Reading:
-        behaviour = _behaviour(score)
+        behaviour = self._behaviour(score)
         answer, result = ags.read_results(
             score.registration_id,
             score.line_item_url,
@@ -98,14 +103,16 @@ class AgsGradebook:
             return Reading(_reply(behaviour, answer), None)
         return Reading(_reply(behaviour, answer), Shown(_decimal(result.score), _decimal(result.maximum)))
 
-
-def _behaviour(score: Outgoing) -> platforms.Generic:
-    product = db.session.scalar(
-        select(Platform.product)
-        .join(Registration, Registration.platform_id == Platform.id)
-        .where(Registration.id == score.registration_id)
-    )
-    return platforms.behaviour(product or "")
+    def _behaviour(self, score: Outgoing) -> platforms.Generic:
+        known = self._behaviours.get(score.registration_id)
+        if known is None:
+            product = db.session.scalar(
+                select(Platform.product)
+                .join(Registration, Registration.platform_id == Platform.id)
+                .where(Registration.id == score.registration_id)
+            )
+            known = self._behaviours[score.registration_id] = platforms.behaviour(product or "")
+        return known
 
 
 def _reply(behaviour: platforms.Generic, answer: ServiceAnswer) -> Reply:
@@ -116,21 +123,25 @@ def _reply(behaviour: platforms.Generic, answer: ServiceAnswer) -> Reply:
         answer=answer.body,
         reason=verdict.reason,
         retry_after=None if answer.retry_after is None else timedelta(seconds=answer.retry_after),
+        away=verdict.away,
     )
 
 
+_HEARD = {
+    platforms.Next.ACCEPTED: Heard.ACCEPTED,
+    platforms.Next.CONFLICT: Heard.CONFLICT,
+    platforms.Next.GONE: Heard.GONE,
+    # Refused with a fresh token as well: keys or clocks that are being changed, most likely.
+    platforms.Next.NEW_TOKEN: Heard.FAILING,
+}
+
+
 def _heard(verdict: platforms.Verdict, answer: ServiceAnswer) -> Heard:
-    match verdict.next:
-        case platforms.Next.ACCEPTED:
-            return Heard.ACCEPTED
-        case platforms.Next.CONFLICT:
-            return Heard.CONFLICT
-        case platforms.Next.GONE | platforms.Next.REFUSED:
-            return Heard.FAILING if _keys_unread(answer) else Heard.REFUSED
-        case platforms.Next.NEW_TOKEN:
-            # Refused with a fresh token as well: keys or clocks that are being changed, most likely.
-            return Heard.FAILING
-    if answer.status == 429 or "rate limit exceeded" in answer.body.lower():
+    if verdict.next is platforms.Next.REFUSED:
+        return Heard.FAILING if _keys_unread(answer) else Heard.REFUSED
+    if verdict.next in _HEARD:
+        return _HEARD[verdict.next]
+    if verdict.throttled:
         return Heard.THROTTLED
     return Heard.UNKNOWN if verdict.read_first else Heard.FAILING
 

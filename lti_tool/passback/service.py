@@ -4,20 +4,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from lti_tool import audit
 from lti_tool.credentials.models import Placement
 from lti_tool.database import db
+from lti_tool.errors import ReasonMissing
 from lti_tool.lti.models import Deployment
-from lti_tool.passback.models import Score, ScoreState
-from lti_tool.people.models import Account
+from lti_tool.passback.models import DRIFT, Score, ScoreState
+from lti_tool.passback.rules import Cause
+from lti_tool.people.models import Account, Membership, Roster, RosterMember, RosterStatus
 
 NO_COLUMN = (
     "This activity has no gradebook column, so there is nowhere to send the score. Ask the instructor to add"
     " the activity again with points, open it once, and then press “Send again”."
 )
+REASON_KEPT = 500
+"""Characters of what a person says about a score."""
 _WAITING = (ScoreState.OWED, ScoreState.PARKED)
 _RACES = 5
 
@@ -37,7 +42,7 @@ def owe(
     placement: PlacementCell,
     account_id: int,
     subject: str,
-    decision_id: int,
+    decision_id: int | None,
     points: Decimal,
     points_possible: Decimal,
     comment: str,
@@ -55,7 +60,7 @@ def owe(
     :param submitted_at: when the work was handed in; sent as ``submission.submittedAt``.
     :param hold: why a person has to agree before it is sent, in words for that person; None sends it.
     """
-    _one_at_a_time(account_id)
+    one_at_a_time(account_id)
     return _insert(
         Score(
             reason=hold,
@@ -75,47 +80,171 @@ def owe(
     )
 
 
-def resend(score_id: int, actor: int | None, *, now: datetime) -> Score | None:
-    """Send a score that needs attention once more, as a row of its own with the column as it is known today.
+def resend(score_id: int, actor: int | None, *, now: datetime, overwrites: bool = False) -> Score | None:
+    """Send a score once more that needs attention, or that the gradebook does not show, as a row of its own with the
+    column as it is known today.
 
-    What the old row says and what became of it stays as it was. None if it no longer needs attention, for
-    example because somebody else has just pressed the same button.
+    What the old row says and what became of it stays as it was. None if there is no reason any more, for example
+    because somebody else has just pressed the same button or a newer score has followed.
+
+    :param overwrites: the person has seen that the gradebook shows another grade, and wants this one there all the
+        same.
     """
     account_id = db.session.scalar(select(Score.account_id).where(Score.id == score_id))
     if account_id is None:
         return None
-    _one_at_a_time(account_id)
-    parked = db.session.scalar(
-        update(Score)
-        .where(Score.id == score_id, Score.state == ScoreState.PARKED)
-        .values(state=ScoreState.SUPERSEDED, settled_at=now)
-        .returning(Score)
-    )
-    if parked is None:
+    one_at_a_time(account_id)
+    old = _given_up_for_another(score_id, now)
+    if old is None:
         return None
+    # Nobody could look, and whoever presses the button was told to.
+    overwrites = overwrites or (actor is not None and old.cause is Cause.UNSEEN)
+    score = _after(old, points=old.points, comment=old.comment, overwrites=overwrites, now=now)
+    more = {"overwrites": True} if overwrites else {}
+    audit.record("score sent again", "score", old.id, now=now, actor=actor, replaced_by=score.id, **more)
+    return score
+
+
+def accept_shown(score_id: int, actor: int, *, now: datetime) -> bool:
+    """Leave the gradebook as it is, since a person says that it is right. False if there is nothing to say any more."""
+    dealt = _deal_with(score_id, None, now)
+    if dealt is not None:
+        audit.record(
+            "gradebook left as it is", "score", score_id, now=now, actor=actor, finding=dealt.finding
+        )
+    return dealt is not None
+
+
+def note(score_id: int, actor: int, text: str, *, now: datetime) -> bool:
+    """Say why the gradebook shows something else. False if there is nothing to say any more.
+
+    :raises ReasonMissing: the text is empty.
+    """
+    dealt = _deal_with(score_id, _said(text), now)
+    if dealt is not None:
+        audit.record("difference explained", "score", score_id, now=now, actor=actor, finding=dealt.finding)
+    return dealt is not None
+
+
+def abandon(score_id: int, actor: int, reason: str, *, now: datetime) -> bool:
+    """Do not send a score that waits or needs attention. False if it is on its way, or does not wait any more.
+
+    :raises ReasonMissing: the reason is empty.
+    """
+    abandoned = db.session.scalar(
+        update(Score)
+        .where(Score.id == score_id, Score.state.in_(_WAITING))
+        .values(state=ScoreState.ABANDONED, reason=_said(reason), settled_at=now)
+        .returning(Score.id)
+        .execution_options(synchronize_session="fetch")
+    )
+    if abandoned is not None:
+        audit.record("score abandoned", "score", score_id, now=now, actor=actor)
+    return abandoned is not None
+
+
+def keep(score_id: int, actor: int, *, now: datetime) -> bool:
+    """Leave the points in the gradebook, although what they were given for was taken back. False if the score does not
+    stand there as accepted any more."""
+    kept = db.session.scalar(
+        update(Score)
+        .where(Score.id == score_id, _stands_there())
+        .values(dealt_with_at=now)
+        .returning(Score.id)
+        .execution_options(synchronize_session="fetch")
+    )
+    if kept is not None:
+        audit.record("points left in the gradebook", "score", score_id, now=now, actor=actor)
+    return kept is not None
+
+
+def take_back(score_id: int, actor: int, reason: str, *, now: datetime) -> Score | None:
+    """Owe the cell a 0 in place of points that the gradebook has accepted, because a person says so. None if they do
+    not stand there any more, or a newer score has followed.
+
+    :param reason: goes to the gradebook as the comment, so the earner reads it.
+    :raises ReasonMissing: it is empty.
+    """
+    comment = _said(reason)
+    account_id = db.session.scalar(select(Score.account_id).where(Score.id == score_id))
+    if account_id is None:
+        return None
+    one_at_a_time(account_id)
+    newer = aliased(Score)
+    followed = select(newer.id).where(
+        newer.placement_id == Score.placement_id,
+        newer.account_id == Score.account_id,
+        newer.scored_at > Score.scored_at,
+        newer.state.not_in((ScoreState.SUPERSEDED, ScoreState.ABANDONED)),
+    )
+    old = db.session.scalar(
+        select(Score).where(Score.id == score_id, _stands_there(), ~followed.exists()).with_for_update()
+    )
+    if old is None:
+        return None
+    zero = _after(old, points=Decimal(0), comment=comment, now=now)
+    audit.record("points taken back", "score", old.id, now=now, actor=actor, replaced_by=zero.id)
+    return zero
+
+
+def _after(old: Score, *, points: Decimal, comment: str, overwrites: bool = False, now: datetime) -> Score:
+    """A row that follows another of its cell, with the column as it is known today."""
     column, deployment_pk, registration_id = db.session.execute(
         select(Placement.line_item_url, Deployment.id, Deployment.registration_id)
         .join(Deployment, Deployment.id == Placement.deployment_pk)
-        .where(Placement.id == parked.placement_id)
+        .where(Placement.id == old.placement_id)
     ).one()
-    score = _insert(
+    return _insert(
         Score(
             deployment_pk=deployment_pk,
             registration_id=registration_id,
-            placement_id=parked.placement_id,
-            account_id=parked.account_id,
-            line_item_url=column or parked.line_item_url,
-            subject=parked.subject,
-            decision_id=parked.decision_id,
-            points=parked.points,
-            points_possible=parked.points_possible,
-            comment=parked.comment,
-            submitted_at=parked.submitted_at,
+            placement_id=old.placement_id,
+            account_id=old.account_id,
+            line_item_url=column or old.line_item_url,
+            subject=old.subject,
+            decision_id=old.decision_id,
+            points=points,
+            points_possible=old.points_possible,
+            comment=comment,
+            submitted_at=old.submitted_at,
+            overwrites=overwrites,
         ),
         now=now,
     )
-    audit.record("score sent again", "score", parked.id, now=now, actor=actor, replaced_by=score.id)
-    return score
+
+
+def _stands_there() -> ColumnElement[bool]:
+    return and_(Score.state.in_((ScoreState.ACCEPTED, ScoreState.CONFIRMED)), Score.points > 0)
+
+
+def open_finding() -> ColumnElement[bool]:
+    """That the gradebook shows something else than we sent, and nobody has said yet what to make of it."""
+    return and_(Score.finding.in_(DRIFT), Score.dealt_with_at.is_(None))
+
+
+def release_returned(*, now: datetime, limit: int = 500) -> int:
+    """Send what was refused because the person or the course was not active there, once either was seen there again:
+    by a launch, or in the list of the course's people. Returns how many; the caller commits."""
+    launched = exists().where(
+        Membership.course_id == Placement.course_id,
+        Membership.account_id == Score.account_id,
+        Membership.seen_at > Score.settled_at,
+    )
+    listed = exists().where(
+        RosterMember.course_id == Placement.course_id,
+        RosterMember.subject == Score.subject,
+        RosterMember.status == RosterStatus.ACTIVE,
+        Roster.course_id == Placement.course_id,
+        Roster.read_at > Score.settled_at,
+    )
+    waiting = (
+        select(Score.id)
+        .join(Placement, Placement.id == Score.placement_id)
+        .where(Score.state == ScoreState.PARKED, Score.cause == Cause.AWAY, or_(launched, listed))
+        .order_by(Score.id)
+        .limit(limit)
+    )
+    return sum(resend(score_id, None, now=now) is not None for score_id in db.session.scalars(waiting).all())
 
 
 def was_owed(placement_id: int, account_id: int) -> bool:
@@ -124,7 +253,65 @@ def was_owed(placement_id: int, account_id: int) -> bool:
     return db.session.scalar(cell.limit(1)) is not None
 
 
-def _one_at_a_time(account_id: int) -> None:
+def _given_up_for_another(score_id: int, now: datetime) -> Score | None:
+    """Take the row out of what asks for a person, so that another may take its place; None if somebody was quicker.
+
+    One that the platform has accepted stays so, for that is what it said; only its finding is dealt with. And none is
+    sent again over a newer score of its cell."""
+    newer = aliased(Score)
+    followed = select(newer.id).where(
+        newer.placement_id == Score.placement_id,
+        newer.account_id == Score.account_id,
+        newer.scored_at > Score.scored_at,
+        newer.state != ScoreState.ABANDONED,
+    )
+    parked: Score | None = db.session.scalar(
+        update(Score)
+        .where(Score.id == score_id, Score.state == ScoreState.PARKED)
+        .values(state=ScoreState.SUPERSEDED, settled_at=now)
+        .returning(Score)
+    )
+    if parked is not None:
+        return parked
+    # What somebody has left as it is may still be sent after all, as long as no newer row of its cell stands.
+    differs = or_(Score.state == ScoreState.OVERRIDDEN, Score.finding.in_(DRIFT))
+    drifted: Score | None = db.session.scalar(
+        update(Score)
+        .where(
+            Score.id == score_id,
+            Score.state.in_((ScoreState.ACCEPTED, ScoreState.CONFIRMED, ScoreState.OVERRIDDEN)),
+            differs,
+            ~followed.exists(),
+        )
+        .values(
+            state=case((Score.state == ScoreState.OVERRIDDEN, ScoreState.SUPERSEDED), else_=Score.state),
+            dealt_with_at=func.coalesce(Score.dealt_with_at, now),
+            read_due_at=None,
+        )
+        .returning(Score)
+        .execution_options(synchronize_session="fetch", populate_existing=True)
+    )
+    return drifted
+
+
+def _deal_with(score_id: int, note: str | None, now: datetime) -> Score | None:
+    return db.session.scalar(
+        update(Score)
+        .where(Score.id == score_id, open_finding())
+        .values(dealt_with_at=now, dealt_with_note=note)
+        .returning(Score)
+        .execution_options(synchronize_session="fetch")
+    )
+
+
+def _said(text: str) -> str:
+    words = text.strip()[:REASON_KEPT]
+    if not words:
+        raise ReasonMissing
+    return words
+
+
+def one_at_a_time(account_id: int) -> None:
     """Those who owe the same person wait here for each other; in the unique indexes they would deadlock on
     PostgreSQL. SQLite lets one write at a time anyway."""
     db.session.execute(select(Account.id).where(Account.id == account_id).with_for_update(key_share=True))
@@ -133,7 +320,7 @@ def _one_at_a_time(account_id: int) -> None:
 def _insert(score: Score, *, now: datetime) -> Score:
     """Give the row its time and its place in the cell. A score that a worker puts back at the same moment makes
     the insert fail; then look again."""
-    if not score.line_item_url:
+    if not score.line_item_url and score.reason is None:
         score.reason = NO_COLUMN
     goes = score.reason is None
     score.state = ScoreState.OWED if goes else ScoreState.PARKED

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from lti_tool.database import db
 from lti_tool.lti.models import Platform, Registration
 from lti_tool.passback import service
 from lti_tool.passback.models import Score, ScoreState
-from lti_tool.practice_lms import RunningLms, store
+from lti_tool.practice_lms import RunningLms, courses, store
 from tests.support.apps import NOON, SECRET
 from tests.support.cast import Campus
 
@@ -52,7 +53,7 @@ class Scene:
     subject: str
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def owe(self, points: str = "10") -> int:
+    def owe(self, points: str = "10", *, at: datetime = NOON) -> int:
         """Decide and commit, as a web process does."""
         with self.app.app_context():
             score = service.owe(
@@ -66,11 +67,22 @@ class Scene:
                 points_possible=Decimal(10),
                 comment="Clear goals.",
                 submitted_at=NOON,
-                now=NOON,
+                now=at,
             )
             score_id = score.id
             db.session.commit()
             return score_id
+
+    def row(self, score_id: int) -> Score:
+        with self.app.app_context():
+            score = db.session.get_one(Score, score_id)
+            db.session.expunge(score)
+            return score
+
+    def found(self, score_id: int) -> Score:
+        """The row, once a worker has read back what became of it."""
+        eventually(lambda: self.row(score_id).read_at, f"score {score_id} is read back")
+        return self.row(score_id)
 
     def start_worker(self, **more: str) -> subprocess.Popen[bytes]:
         env = os.environ | {"TESSERA_HOME": str(self.home), "SECRET_KEY": SECRET, "LOG_LEVEL": "ERROR"}
@@ -119,20 +131,27 @@ def connect(app: Flask, campus: Campus, lms: RunningLms, home: Path) -> Scene:
     """Put an activity with a gradebook column into the LMS, and point the campus at it."""
     inside = lms.app.extensions["practice_lms"]
     with inside.store.transaction() as lms_db:
+        course = courses.courses(lms_db)[0]
         activity = store.add_activity(
-            lms_db, resource_link_id="link-1", title="Micro-credential", url=lms.config.tool_launch_url
+            lms_db,
+            course_id=course["id"],
+            resource_link_id="link-1",
+            title="Micro-credential",
+            url=lms.config.tool_launch_url,
         )
         item = store.add_line_item(
             lms_db, activity_id=activity, label="Micro-credential", maximum=10, coupled=1
         )
         subject = str(store.learners(lms_db)[0]["sub"])
+    with lms.app.app_context():
+        courses.enter(course)
+        column = inside.behaviour._url(item)
     facts = lms.registration
     with app.app_context():
         registration = db.session.get_one(Registration, campus.registration)
         registration.issuer, registration.client_id = str(facts["issuer"]), str(facts["client_id"])
         registration.token_url = str(facts["token_url"])
         db.session.get_one(Platform, registration.platform_id).product = lms.config.behaviour
-        column = inside.behaviour._url(item)
         db.session.get_one(Placement, campus.placement).line_item_url = column
         db.session.commit()
     return Scene(app, campus, home, lms, column, subject)

@@ -10,10 +10,10 @@ from flask import Flask
 from lti_tool.database import db
 from lti_tool.passback import service
 from lti_tool.passback.models import ScoreState
-from tests.passback.gradebooks import FakeGradebook, deliver, ledger, owe
+from tests.passback.gradebooks import CONFLICT, FakeGradebook, deliver, ledger, owe
 from tests.support.apps import fill, running
 from tests.support.cast import Campus, build_campus
-from tests.support.postgres import empty_database
+from tests.support.postgres import empty_database, somebody_waits
 
 pytestmark = pytest.mark.postgres
 
@@ -104,6 +104,40 @@ def test_two_who_press_send_again_at_once_send_once(app: Flask, campus: Campus):
     _all_at_once(2, press)
 
     assert [score is None for score in again].count(True) == 1
+
+
+def test_a_new_decision_and_a_score_that_is_given_a_newer_time_do_not_stand_in_each_other_s_way(
+    app: Flask, campus: Campus
+):
+    with app.app_context():
+        older = owe(campus, "4", decision=1)
+    newer: list[int] = []
+    begun, moodle = threading.Event(), FakeGradebook(CONFLICT)
+
+    def decide() -> None:
+        with app.app_context():
+            service.one_at_a_time(campus.accounts["lena"])
+            begun.set()
+            while not somebody_waits():
+                begun.wait(0.01)
+            newer.append(owe(campus, "10", decision=2))
+
+    deciding = threading.Thread(target=decide)
+
+    def meanwhile() -> None:
+        if not begun.is_set():
+            deciding.start()
+            begun.wait()
+
+    moodle.meanwhile = meanwhile
+    with app.app_context():
+        deliver(moodle)
+        deciding.join()
+        deliver(moodle)
+
+        assert moodle.points == [4, 10]
+        assert ledger(older).state is ScoreState.SUPERSEDED
+        assert ledger(newer[0]).state is ScoreState.ACCEPTED
 
 
 def _all_at_once(count: int, work: object) -> None:

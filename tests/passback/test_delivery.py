@@ -9,8 +9,9 @@ from lti_tool.database import db
 from lti_tool.lti.models import Registration
 from lti_tool.passback import courier
 from lti_tool.passback.gradebook import Outgoing, Reading, Reply
-from lti_tool.passback.models import Score, ScoreState
-from lti_tool.passback.rules import MAX_FAILURES, Heard, Shown
+from lti_tool.passback.models import Finding, Score, ScoreState
+from lti_tool.passback.rota import Rota
+from lti_tool.passback.rules import MAX_FAILURES, MOST_CONFLICTS, Heard, Shown
 from tests.passback.gradebooks import (
     CONFLICT,
     DOWN,
@@ -81,10 +82,10 @@ def test_two_workers_who_both_saw_the_score_due_send_it_once(here: Campus):
 def test_of_two_workers_who_chose_the_same_row_one_gets_it(here: Campus):
     """Both have looked before either takes: the moment that only the conditional UPDATE protects."""
     score_id = owe(here)
-    seen = next(courier._due(NOON, set()))
+    seen = next(Rota(1).due(NOON))
 
-    first = courier._claim(*seen, NOON)
-    second = courier._claim(*seen, NOON)
+    first = courier._claim(seen, NOON)
+    second = courier._claim(seen, NOON)
 
     assert first is not None
     assert first.score.score_id == score_id
@@ -139,6 +140,26 @@ def test_a_score_is_not_sent_again_before_its_wait_is_over(here: Campus):
     deliver(canvas, NOON + timedelta(seconds=1))
 
     assert len(canvas.received) == 1
+
+
+def test_a_score_that_another_worker_has_put_off_meanwhile_waits(here: Campus):
+    owe(here, who="lena")
+    mateos = owe(here, who="mateo")
+    now = [NOON]
+
+    def meanwhile() -> None:
+        canvas.meanwhile = lambda: None
+        with application.app_context():
+            deliver(FakeGradebook(DOWN))
+        # The platform has had its rest, the score has not.
+        now[0] = NOON + timedelta(seconds=3)
+
+    application = current_app._get_current_object()  # type: ignore[attr-defined]  # what is behind the proxy
+    canvas = FakeGradebook(meanwhile=meanwhile)
+    courier.deliver_due(now_fn=lambda: now[0], gradebook=canvas)
+
+    assert [one.subject for one in canvas.received] == ["lena"]
+    assert ledger(mateos).state is ScoreState.OWED
 
 
 def test_after_a_time_out_the_results_are_read_and_an_arrived_score_is_not_sent_again(here: Campus):
@@ -205,16 +226,47 @@ def test_a_conflict_is_settled_when_the_gradebook_shows_our_grade(here: Campus):
     assert ledger(score_id).state is ScoreState.ACCEPTED
 
 
-def test_a_conflict_with_another_grade_waits_for_a_person(here: Campus):
+def test_a_conflict_with_a_grade_that_a_person_set_leaves_it(here: Campus):
     score_id = owe(here)
     moodle = FakeGradebook(CONFLICT)
     moodle.shows = Shown(Decimal(4), Decimal(10))
 
     deliver(moodle)
+    deliver(moodle, MUCH_LATER)
 
     score = ledger(score_id)
-    assert score.state is ScoreState.PARKED
-    assert "different grade" in (score.reason or "")
+    assert (score.state, score.finding) == (ScoreState.OVERRIDDEN, Finding.OVERRIDDEN)
+    assert (score.shown_points, score.shown_possible) == (4, 10)
+    assert len(moodle.received) == 1
+
+
+def test_a_conflict_with_our_own_older_score_is_answered_with_a_newer_time(here: Campus):
+    first = owe(here, "4", decision=1)
+    moodle = FakeGradebook()
+    deliver(moodle)
+    second = owe(here, "10", decision=2)
+    moodle.replies = [CONFLICT]
+
+    deliver(moodle, LATER)
+    deliver(moodle, MUCH_LATER)
+
+    assert ledger(first).state is ScoreState.ACCEPTED
+    assert ledger(second).state is ScoreState.SUPERSEDED
+    assert moodle.points == [4, 10, 10]
+    assert moodle.received[2].scored_at > moodle.received[1].scored_at
+
+
+def test_a_platform_whose_clock_is_wrong_for_ever_is_given_up_with_what_to_do(here: Campus):
+    owe(here)
+    moodle = FakeGradebook(*[CONFLICT] * 20)
+
+    for day in range(20):
+        deliver(moodle, NOON + timedelta(days=day))
+
+    last = db.session.scalars(select(Score).order_by(Score.id.desc())).first()
+    assert last is not None
+    assert (last.state, len(moodle.received)) == (ScoreState.PARKED, MOST_CONFLICTS + 1)
+    assert "clocks" in (last.reason or "")
 
 
 def test_a_refused_score_waits_for_a_person_with_the_reason(here: Campus):
@@ -374,12 +426,13 @@ def _by_another_worker(gradebook: FakeGradebook, now: datetime = NOON) -> None:
 
 
 def _taken_by_a_worker_that_dies(score_id: int) -> None:
-    assert next(courier._due(NOON, set()))[0] == score_id
-    courier._take(NOON, set())
+    taken = courier._take(NOON, Rota(1))
+    assert taken is not None
+    assert taken.score.score_id == score_id
 
 
 def _taken_again(now: datetime) -> None:
-    assert courier._take(now, set()) is not None
+    assert courier._take(now, Rota(1)) is not None
 
 
 def _after_the_lease() -> datetime:

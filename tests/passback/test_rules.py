@@ -8,6 +8,7 @@ from lti_tool.passback.rules import (
     LONGEST_THROTTLE_WAIT,
     LONGEST_WAIT,
     MAX_FAILURES,
+    Cause,
     Heard,
     Next,
     Shown,
@@ -77,11 +78,11 @@ def test_a_refusal_waits_for_a_person_with_the_reason():
     assert (step.next, step.reason) == (Next.PARK, "The course is not published. Publish it.")
 
 
-def test_a_conflict_says_that_the_gradebook_shows_something_else():
+def test_a_conflict_that_nobody_could_look_into_waits_for_somebody_who_looks():
     step = after(Heard.CONFLICT)
 
-    assert step.next is Next.PARK
-    assert "different grade" in step.reason
+    assert (step.next, step.cause) == (Next.PARK, Cause.UNSEEN)
+    assert "could not look" in step.reason
 
 
 def test_only_a_try_without_an_answer_asks_for_a_look_first():
