@@ -1,4 +1,5 @@
-"""Who did what, when: one append-only table. Database triggers refuse to change or delete a row.
+"""Who did what, when: one append-only table. Database triggers refuse to change or delete a row; all they let through
+is a row's seal, once, by which rows are chained after their commit (``seals.py``).
 
 Details hold ids, counts and states; never names, e-mail addresses, answers or feedback.
 """
@@ -6,7 +7,7 @@ Details hold ids, counts and states; never names, e-mail addresses, answers or f
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer
+from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from lti_tool.database import Base, db
@@ -18,7 +19,17 @@ class AuditEvent(Base):
     """Something that happened and may have to be proved years later."""
 
     __tablename__ = "audit_event"
-    __table_args__ = (Index("ix_audit_event_subject", "subject_type", "subject_id"),)
+    __table_args__ = (
+        Index("ix_audit_event_subject", "subject_type", "subject_id"),
+        Index(
+            "ix_audit_event_unsealed",
+            "id",
+            sqlite_where=text("seal IS NULL"),
+            postgresql_where=text("seal IS NULL"),
+        ),
+        UniqueConstraint("position"),
+        CheckConstraint("(position IS NULL) = (seal IS NULL)", name="sealed_whole"),
+    )
 
     id: Mapped[int] = mapped_column(_Id, primary_key=True)
     at: Mapped[datetime]
@@ -28,6 +39,20 @@ class AuditEvent(Base):
     subject_type: Mapped[str]
     subject_id: Mapped[str]
     details: Mapped[dict[str, Any]]
+    position: Mapped[int | None] = mapped_column(_Id)
+    """Its place in the chain, from 1 and without gaps, in the order of sealing; None in its first seconds."""
+    seal: Mapped[str | None]
+
+
+class AuditHead(Base):
+    """The newest link of the chain: the only row of its table, so that sealers take turns at it and a log that lost
+    its end is found out."""
+
+    __tablename__ = "audit_head"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(_Id)
+    seal: Mapped[str]
 
 
 def record(
