@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, select, union_all
 from sqlalchemy.orm import aliased, contains_eager, joinedload, selectinload
 
 from lti_tool.assessment.models import Assessment, Decision, Outcome, Rating
@@ -16,18 +16,23 @@ from lti_tool.credentials.models import Criterion, Placement, Version
 from lti_tool.database import db
 from lti_tool.errors import NotHere
 from lti_tool.passback.models import Score, ScoreState
-from lti_tool.people.models import Account
+from lti_tool.people.models import Account, Course
 from lti_tool.submissions.models import (
     Attempt,
     AttemptPlacement,
     AttemptState,
     Evidence,
     PrivacyReport,
+    Rehearsal,
     Submission,
 )
 
 _MOST_TRIES = 50
 """More decisions about one attempt than a page could show."""
+_OPENED_FROM = union_all(
+    *(select(link.attempt_id, link.placement_id, link.account_id) for link in (AttemptPlacement, Rehearsal))
+).subquery("opened_from")
+"""Where work was opened from, rehearsals too: only for what faculty look at one by one, never for a count."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,7 @@ class EarnerRow:
     """One earner in an activity."""
 
     attempt_id: int
+    account_id: int
     name: str
     title: str
     """Of the micro-credential; of interest where the activity offers a choice."""
@@ -131,6 +137,8 @@ class EarnerRow:
     """Of the last decision; None before the first."""
     decided_at: datetime | None
     opened_at: datetime | None
+    drafted: bool
+    """Whether who looks at the list has begun to assess that submission, and not decided."""
     score_id: int | None
     score_state: ScoreState | None
     """Of the last score of this activity's gradebook cell."""
@@ -153,6 +161,40 @@ class ReportRow:
     evidence: Evidence
 
 
+@dataclass(frozen=True)
+class EarlierResult:
+    """That somebody has demonstrated it before."""
+
+    decided_at: datetime
+    course_title: str | None
+    """Of a course that the work was opened from; None where it is not known any more."""
+
+
+def earlier_result(attempt_id: int, course_id: int) -> EarlierResult | None:
+    """When and where this work was decided to be demonstrated; None if it was not, or was opened from this course: an
+    activity that was deleted and added anew is not another one."""
+    opened = (
+        select(Course.id, Course.title)
+        .join(Placement, Placement.course_id == Course.id)
+        .join(AttemptPlacement, AttemptPlacement.placement_id == Placement.id)
+        .where(AttemptPlacement.attempt_id == attempt_id)
+        .order_by(AttemptPlacement.id)
+    )
+    courses = db.session.execute(opened).all()
+    if any(course.id == course_id for course in courses):
+        return None
+    decided_at = db.session.scalar(
+        select(func.max(Decision.decided_at))
+        .join(Decision.submission)
+        .where(
+            Submission.attempt_id == attempt_id,
+            Decision.outcome == Outcome.DEMONSTRATED,
+            Decision.superseded_at.is_(None),
+        )
+    )
+    return None if decided_at is None else EarlierResult(decided_at, courses[0].title if courses else None)
+
+
 def feedback_for(attempt_id: int) -> Feedback | None:
     """The last standing decision about this work; None before the first."""
     return next(iter(_feedback(attempt_id, limit=1)), None)
@@ -171,14 +213,14 @@ def standing_decision(submission_id: int) -> Decision | None:
 
 
 def submission_in_course(submission_id: int, course_id: int) -> Submission:
-    """A submission whose earner opened the work from an activity of this course.
+    """A submission, a rehearsal's too, whose earner opened the work from an activity of this course.
 
     :raises NotHere: none such.
     """
     in_course = (
-        select(AttemptPlacement.id)
-        .join(Placement, Placement.id == AttemptPlacement.placement_id)
-        .where(AttemptPlacement.attempt_id == Submission.attempt_id, Placement.course_id == course_id)
+        select(_OPENED_FROM.c.attempt_id)
+        .join(Placement, Placement.id == _OPENED_FROM.c.placement_id)
+        .where(_OPENED_FROM.c.attempt_id == Submission.attempt_id, Placement.course_id == course_id)
     )
     submission = db.session.scalar(
         select(Submission)
@@ -230,7 +272,9 @@ def standing_of(placement_id: int) -> Standing:
     return Standing(*row)
 
 
-def earners_of(placement_id: int, only: Filter, *, page: int, size: int) -> list[EarnerRow]:
+def earners_of(
+    placement_id: int, only: Filter, *, assessor_account_id: int, page: int, size: int
+) -> list[EarnerRow]:
     """One page (from 1) of the earners of an activity: by name; those who wait, the longest first."""
     shape = _Shape()
     last_score = (
@@ -253,12 +297,21 @@ def earners_of(placement_id: int, only: Filter, *, page: int, size: int) -> list
             shape.decision.outcome,
             shape.decision.decided_at,
             shape.decision.opened_at,
+            Assessment.id,
             Score.id,
             Score.state,
             Score.reason,
         )
         .join(Account, Account.id == AttemptPlacement.account_id)
         .join(Version, Version.id == Attempt.version_id)
+        .outerjoin(
+            Assessment,
+            and_(
+                Assessment.submission_id == shape.submission.id,
+                Assessment.assessor_account_id == assessor_account_id,
+                Assessment.finished_at.is_(None),
+            ),
+        )
         .outerjoin(Score, Score.id == last_score)
         .where(AttemptPlacement.placement_id == placement_id, shape.condition(only))
     )
@@ -269,6 +322,7 @@ def earners_of(placement_id: int, only: Filter, *, page: int, size: int) -> list
     return [
         EarnerRow(
             attempt_id=attempt_id,
+            account_id=account.id,
             name=account.shown_name,
             title=title,
             state=state,
@@ -277,6 +331,7 @@ def earners_of(placement_id: int, only: Filter, *, page: int, size: int) -> list
             outcome=outcome,
             decided_at=decided_at,
             opened_at=opened_at,
+            drafted=draft_id is not None,
             score_id=score_id,
             score_state=score_state,
             score_reason=score_reason,
@@ -291,6 +346,7 @@ def earners_of(placement_id: int, only: Filter, *, page: int, size: int) -> list
             outcome,
             decided_at,
             opened_at,
+            draft_id,
             score_id,
             score_state,
             score_reason,
@@ -302,7 +358,7 @@ def open_reports(placement_id: int, *, limit: int) -> list[ReportRow]:
     """Privacy reports about work of this activity that nobody has resolved yet, the oldest first."""
     rows = db.session.execute(
         _reports()
-        .where(AttemptPlacement.placement_id == placement_id, PrivacyReport.resolved_at.is_(None))
+        .where(_OPENED_FROM.c.placement_id == placement_id, PrivacyReport.resolved_at.is_(None))
         .order_by(PrivacyReport.reported_at, PrivacyReport.id)
         .limit(limit)
     )
@@ -316,7 +372,7 @@ def report_in_course(report_id: int, course_id: int) -> ReportRow:
     """
     row = db.session.execute(
         _reports()
-        .join(Placement, Placement.id == AttemptPlacement.placement_id)
+        .join(Placement, Placement.id == _OPENED_FROM.c.placement_id)
         .where(PrivacyReport.id == report_id, Placement.course_id == course_id)
         .limit(1)
     ).first()
@@ -329,8 +385,8 @@ def _reports() -> "Select[PrivacyReport, Account]":
     return (
         select(PrivacyReport, Account)
         .join(PrivacyReport.evidence)
-        .join(AttemptPlacement, AttemptPlacement.attempt_id == Evidence.attempt_id)
-        .join(Account, Account.id == AttemptPlacement.account_id)
+        .join(_OPENED_FROM, _OPENED_FROM.c.attempt_id == Evidence.attempt_id)
+        .join(Account, Account.id == _OPENED_FROM.c.account_id)
         .options(contains_eager(PrivacyReport.evidence).joinedload(Evidence.task))
     )
 

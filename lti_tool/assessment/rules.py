@@ -1,9 +1,11 @@
 """What an assessor must have said before a decision can stand, and whether it agrees with the rubric."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 
-from lti_tool.credentials.rules import CriterionRule, Judgement, PassRule, judge
+from lti_tool.credentials.rules import CriterionRule, Judgement, PassRule, ScorePolicy, judge
 
 __all__ = [
     "COMMENT_LIMIT",
@@ -14,10 +16,14 @@ __all__ = [
     "gaps",
     "gradebook_comment",
     "judgement",
+    "over",
+    "score",
 ]
 
 COMMENT_LIMIT = 500
 """Characters of a gradebook comment: enough for the gist; the whole feedback stays in Tessera."""
+_FINEST = Decimal("0.001")
+"""What the ledger keeps and platforms are sent."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class RubricRow:
     levels: Mapping[str, int]
     required_level: str
     required_title: str
+    points: Mapping[str, int] = field(default_factory=dict)
+    """Points of the levels that have any; all of them have, or none."""
 
 
 @dataclass(frozen=True)
@@ -99,15 +107,55 @@ def disagreement(judged: Judgement, rubric: Sequence[RubricRow], *, demonstrated
     )
 
 
-def gradebook_comment(feedback: str) -> str:
+def score(
+    policy: ScorePolicy,
+    rubric: Sequence[RubricRow],
+    marks: Mapping[str, Mark],
+    possible: Decimal,
+    *,
+    demonstrated: bool,
+) -> Decimal | None:
+    """How many of the possible points the gradebook is owed. None is no number at all, and not 0: nothing is posted
+    for "Not yet", whatever the ratings. A criterion without a level reaches nothing.
+
+    Under ``RUBRIC``, criteria whose levels have no points do not count.
+    """
+    if not demonstrated:
+        return None
+    levels = {row.key: level for row in rubric if (level := _level(row, marks)) is not None}
+    match policy:
+        case ScorePolicy.FULL:
+            return possible
+        case ScorePolicy.RUBRIC:
+            reached = sum(row.points.get(levels[row.key], 0) for row in rubric if row.key in levels)
+            most = sum(max(row.points.values(), default=0) for row in rubric)
+        case ScorePolicy.CRITERIA:
+            reached = sum(
+                row.levels[levels[row.key]] >= row.levels[row.required_level]
+                for row in rubric
+                if row.key in levels
+            )
+            most = len(rubric)
+    # A rubric that has lost its points since says nothing against anybody.
+    return possible if most == 0 else (possible * reached / most).quantize(_FINEST)
+
+
+def gradebook_comment(feedback: str, *, demonstrated: bool = True) -> str:
     """What stands beside the grade in the LMS, for the earner: the outcome and the gist of the feedback."""
     words = " ".join(feedback.split())
-    comment = f"Demonstrated. Feedback: {words}" if words else "Demonstrated."
+    outcome = "Demonstrated." if demonstrated else "Not yet demonstrated; you may hand in again."
+    comment = f"{outcome} Feedback: {words}" if words else outcome
     if len(comment) <= COMMENT_LIMIT:
         return comment
     end = " … (all of it is in Tessera)"
     cut = comment[: COMMENT_LIMIT - len(end)]
-    return (cut.rsplit(" ", 1)[0] if " " in cut[len("Demonstrated. Feedback: ") :] else cut) + end
+    return (cut.rsplit(" ", 1)[0] if " " in cut[len(f"{outcome} Feedback: ") :] else cut) + end
+
+
+def over(ends_on: date | None, now: datetime) -> bool:
+    """Whether a course's term has ended: only once its last day is over everywhere, since nobody tells us the time zone
+    of a course. One without a last day never ends."""
+    return ends_on is not None and (now - timedelta(hours=12)).date() > ends_on
 
 
 def _level(row: RubricRow, marks: Mapping[str, Mark]) -> str | None:

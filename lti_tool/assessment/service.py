@@ -1,11 +1,11 @@
 """Rating and deciding. A decision, its badge, its credit and the grades it owes stand or fall together."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import aliased, contains_eager, joinedload
 
@@ -14,9 +14,11 @@ from lti_tool.assessment import rules
 from lti_tool.assessment.models import Assessment, Decision, Outcome, Rating
 from lti_tool.assessment.rules import Mark, RubricRow
 from lti_tool.badges import service as badges
+from lti_tool.badges.models import Badge
+from lti_tool.badges.queries import held_by, parts_behind
 from lti_tool.credentials import queries as credentials
-from lti_tool.credentials.models import Placement, Version
-from lti_tool.credentials.rules import PassRule
+from lti_tool.credentials.models import Criterion, Level, Placement, StackVersion, Version
+from lti_tool.credentials.rules import EarlierResults, PassRule, ways_on
 from lti_tool.credit import service as credit
 from lti_tool.database import db
 from lti_tool.errors import (
@@ -29,7 +31,9 @@ from lti_tool.errors import (
 )
 from lti_tool.lti.models import Deployment
 from lti_tool.lti.roles import CourseRole
+from lti_tool.passback import notes
 from lti_tool.passback import service as passback
+from lti_tool.passback.models import NoteKind
 from lti_tool.people.models import Account, Membership, Person
 from lti_tool.submissions import service as submissions
 from lti_tool.submissions.models import (
@@ -37,16 +41,50 @@ from lti_tool.submissions.models import (
     AttemptPlacement,
     AttemptState,
     Evidence,
+    StackEarner,
     Submission,
     SubmittedEvidence,
 )
+from lti_tool.submissions.queries import work_of
 
-__all__ = ["decide", "lacking", "mark_opened", "owe_here", "pass_rule", "rubric_of", "save_assessment"]
+__all__ = [
+    "decide",
+    "lacking",
+    "mark_opened",
+    "owe_here",
+    "owe_stack_here",
+    "pass_rule",
+    "rubric_of",
+    "save_assessment",
+    "tell_handed_in",
+    "would_score",
+]
 
 
 _DECIDED_ELSEWHERE = (
     "It was decided in another course, by somebody who does not teach this one. If the result counts here as well, "
     "press “Send again”."
+)
+
+_PART_DECIDED_ELSEWHERE = (
+    "A part of the stack was decided in another course, by somebody who does not teach this one. If the result counts "
+    "here as well, press “Send again”."
+)
+
+_ASKED_ANEW = (
+    "The stack was complete before it was taken here, and this activity asks for results of its own. If it counts here "
+    "as well, press “Send again”."
+)
+
+_PART_ASKED_ANEW = (
+    "A part of the stack was earned in another course, and this activity asks for results of its own. If it counts "
+    "here as well, press “Send again”."
+)
+
+
+_COURSE_ENDED = (
+    "The course has ended, and after that its gradebook does not change by itself. If the grade is to change all the "
+    "same, press “Send again”; if not, say why under “Do not send it”."
 )
 
 
@@ -57,7 +95,16 @@ class _Cell:
     placement: Placement
     deployment: Deployment
     account: Account
-    decider_teaches_there: bool
+    deciders_teach_there: bool
+    """Whether everybody who decided what is graded teaches the course of the activity; of a stack: each part."""
+    earned_there: bool = True
+    """Of a stack: whether every part was worked on in that course."""
+
+    @property
+    def agreed(self) -> bool:
+        """Whether somebody who teaches there stands behind the grade: by the decision, or by having said for this very
+        activity that results from elsewhere count. A program's setting alone fills nobody's gradebook."""
+        return self.deciders_teach_there or self.placement.earlier_results == EarlierResults.REUSE
 
 
 def rubric_of(version: Version) -> list[RubricRow]:
@@ -72,6 +119,7 @@ def rubric_of(version: Version) -> list[RubricRow]:
                 levels={level.key: level.position for level in criterion.levels},
                 required_level=required.key,
                 required_title=required.title,
+                points={level.key: level.points for level in criterion.levels if level.points is not None},
             )
         )
     return rows
@@ -127,7 +175,8 @@ def decide(
     """Close the assessment and decide. On *Demonstrated*: award, enter credit, owe every gradebook cell.
 
     All of it in the caller's transaction, so that everything stands or nothing does. "Not yet" is not 0: it
-    owes the gradebook nothing.
+    owes the gradebook no number, only a note for the earner that there is feedback. Nor does anything that is decided
+    about a rehearsal.
 
     :raises NotHere: no such submission.
     :raises OwnWork: the assessor is the earner.
@@ -164,7 +213,9 @@ def decide(
         submission=submission.id,
         outcome=outcome.value,
     )
-    if demonstrated:
+    if not demonstrated and not attempt.rehearsal:
+        _tell_not_yet(attempt, decision, feedback, now=now)
+    if demonstrated and not attempt.rehearsal:
         _reward(attempt, submission, version, decision, feedback=feedback, now=now)
     return decision
 
@@ -190,12 +241,61 @@ def owe_here(attempt_id: int, placement_id: int, *, now: datetime) -> bool:
         return False
     cells = _cells(attempt_id, decision.decided_by_account_id)
     cell = next((cell for cell in cells if cell.placement.id == placement_id), None)
-    if cell is None or passback.was_owed(cell.placement.id, cell.account.id):
+    if cell is None or cell.placement.stack_id is not None:
         return False
-    submission = decision.submission
-    version = submission.attempt.version
-    _owe(cell, decision, submission, version, feedback=decision.assessment.feedback, now=now)
+    if passback.was_owed(cell.placement.id, cell.account.id):
+        return False
+    version = credentials.full_version(decision.submission.attempt.version_id)
+    comment = rules.gradebook_comment(decision.assessment.feedback)
+    _owe(cell, decision, version, comment, decided_now=False, now=now)
     return True
+
+
+def owe_stack_here(person_id: int, placement_id: int, *, now: datetime) -> bool:
+    """As :func:`owe_here`, for the activity of a whole stack that was completed before the person took it there.
+
+    :returns: whether a score is owed now, or held until somebody agrees.
+    """
+    placement = db.session.get_one(Placement, placement_id)
+    assert placement.stack_id is not None
+    badge = held_by([person_id])[person_id].stacks.get(placement.stack_id)
+    decision = None if badge is None else db.session.get(Decision, badge.decision_id)
+    if badge is None or decision is None:
+        return False
+    may_use, _ = ways_on(placement.earlier_results, settings.current().earlier_results)
+    hold = None if may_use else _ASKED_ANEW
+    owed = False
+    for cell in _stack_cells(badge):
+        if cell.placement.id == placement_id and not passback.was_owed(placement_id, cell.account.id):
+            _owe_stack(cell, badge, decision, hold=hold, now=now)
+            owed = True
+    return owed
+
+
+def tell_handed_in(submission: Submission) -> bool:
+    """Have the gradebooks told that work waits for its assessor, where their platforms take that without harm.
+
+    :returns: whether any is to be told.
+    """
+    rows = db.session.execute(
+        select(Placement, Deployment, Account)
+        .join(AttemptPlacement, AttemptPlacement.placement_id == Placement.id)
+        .join(Deployment, Deployment.id == Placement.deployment_pk)
+        .join(Account, Account.id == AttemptPlacement.account_id)
+        .where(AttemptPlacement.attempt_id == submission.attempt_id)
+        .order_by(AttemptPlacement.id)
+    ).all()
+    told = [
+        notes.tell_handed_in(
+            _cell(placement, deployment),
+            account_id=account.id,
+            subject=account.subject,
+            submission_id=submission.id,
+            handed_in_at=submission.handed_in_at,
+        )
+        for placement, deployment, account in rows
+    ]
+    return any(told)
 
 
 def mark_opened(decision_id: int, *, person_id: int, now: datetime) -> bool:
@@ -213,6 +313,42 @@ def mark_opened(decision_id: int, *, person_id: int, now: datetime) -> bool:
         .execution_options(synchronize_session=False)
     )
     return opened is not None
+
+
+def would_score(
+    placement: Placement, version: Version, marks: Mapping[str, Mark], *, demonstrated: bool
+) -> Decimal | None:
+    """What a decision on these ratings would owe the gradebook of this activity; None is no number."""
+    return rules.score(
+        placement.policy_for(version),
+        rubric_of(version),
+        marks,
+        Decimal(str(placement.points_for(version))),
+        demonstrated=demonstrated,
+    )
+
+
+def _cell(placement: Placement, deployment: Deployment) -> passback.PlacementCell:
+    return passback.PlacementCell(
+        placement.id, deployment.id, deployment.registration_id, placement.line_item_url
+    )
+
+
+def _tell_not_yet(attempt: Attempt, decision: Decision, feedback: str, *, now: datetime) -> None:
+    """Have the earner told that there is feedback, in one course of those who decided: once is enough."""
+    text = rules.gradebook_comment(feedback, demonstrated=False)
+    for cell in _cells(attempt.id, decision.decided_by_account_id):
+        told = cell.agreed and notes.owe(
+            _cell(cell.placement, cell.deployment),
+            account_id=cell.account.id,
+            subject=cell.account.subject,
+            text=text,
+            kind=NoteKind.NOT_YET,
+            ref=decision.id,
+            now=now,
+        )
+        if told:
+            return
 
 
 def _judgeable(submission_id: int, assessor_account_id: int) -> Submission:
@@ -315,11 +451,14 @@ def _reward(
         source=source,
         email=email,
         evidence=_evidence(submission.id),
+        results=_results(decision.assessment_id),
+        credits=_credits(version.id, now),
         now=now,
     )
-    badges.award_stacks(
+    completed = badges.award_stacks(
         person_id=attempt.person_id,
         credential_id=version.credential_id,
+        begun=_begun(attempt.person_id),
         decision_id=decision.id,
         source=source,
         email=email,
@@ -327,19 +466,65 @@ def _reward(
     )
     credit.enter(person_id=attempt.person_id, version_id=version.id, decision_id=decision.id, now=now)
     for cell in cells:
-        _owe(cell, decision, submission, version, feedback=feedback, now=now)
+        # The cell of a stack waits for the whole: a part of its points would read as a failing grade.
+        if cell.placement.stack_id is None:
+            _owe(cell, decision, version, rules.gradebook_comment(feedback), now=now)
+    for badge in completed:
+        for cell in _stack_cells(badge):
+            may_use, _ = ways_on(cell.placement.earlier_results, settings.current().earlier_results)
+            hold = None if may_use or cell.earned_there else _PART_ASKED_ANEW
+            _owe_stack(cell, badge, decision, hold=hold, now=now)
+
+
+def _begun(person_id: int) -> dict[str, datetime]:
+    return {key: work.began for key, work in work_of([person_id])[person_id].items()}
+
+
+def _owe_stack(
+    cell: _Cell, badge: Badge, decision: Decision, *, hold: str | None = None, now: datetime
+) -> None:
+    assert badge.stack_id is not None
+    number = badge.facts["achievement"]["version"]
+    version = db.session.scalars(
+        select(StackVersion).where(StackVersion.stack_id == badge.stack_id, StackVersion.number == number)
+    ).one()
+    comment = f"The whole stack is earned: {badge.title}."
+    _owe(
+        cell,
+        decision,
+        version,
+        comment,
+        hold=hold,
+        elsewhere=_PART_DECIDED_ELSEWHERE,
+        decided_now=False,
+        now=now,
+    )
 
 
 def _owe(
     cell: _Cell,
     decision: Decision,
-    submission: Submission,
-    version: Version,
+    version: Version | StackVersion,
+    comment: str,
     *,
-    feedback: str,
+    hold: str | None = None,
+    elsewhere: str = _DECIDED_ELSEWHERE,
+    decided_now: bool = True,
     now: datetime,
 ) -> None:
-    points = Decimal(str(version.points))
+    """Owe a cell the points of its activity.
+
+    :param decided_now: somebody has just decided about work of this very activity. Even so, a grade that was sent
+        before does not change by itself once the course has ended; any other is a question to its faculty then.
+    """
+    if hold is None and _has_ended(cell.placement, now):
+        first = decided_now and not passback.was_owed(cell.placement.id, cell.account.id)
+        hold = None if first else _COURSE_ENDED
+    # Out of the column's own maximum. Where somebody has changed that since, the platform scales: the share stays.
+    possible = Decimal(str(cell.placement.points_for(version)))
+    points = possible if isinstance(version, StackVersion) else _points(cell.placement, version, decision)
+    if points is None:
+        return
     passback.owe(
         placement=passback.PlacementCell(
             placement_id=cell.placement.id,
@@ -351,30 +536,30 @@ def _owe(
         subject=cell.account.subject,
         decision_id=decision.id,
         points=points,
-        points_possible=points,
-        comment=rules.gradebook_comment(feedback),
-        submitted_at=submission.handed_in_at,
-        hold=None if cell.decider_teaches_there else _DECIDED_ELSEWHERE,
+        points_possible=possible,
+        comment=comment,
+        submitted_at=decision.submission.handed_in_at,
+        hold=hold if cell.agreed else elsewhere,
         now=now,
     )
+
+
+def _points(placement: Placement, version: Version, decision: Decision) -> Decimal | None:
+    marks = {criterion: Mark(level, "") for criterion, level in _results(decision.assessment_id)}
+    demonstrated = decision.outcome is Outcome.DEMONSTRATED
+    return would_score(placement, version, marks, demonstrated=demonstrated)
+
+
+def _has_ended(placement: Placement, now: datetime) -> bool:
+    term = placement.course.term
+    return term is not None and rules.over(term.ends_on, now)
 
 
 def _cells(attempt_id: int, decider: int) -> list[_Cell]:
     """The cells that the attempt is linked to. Work may be opened from several courses, but nobody fills the
     gradebook of a course that they do not teach."""
-    teacher = aliased(Account)
-    teaches = (
-        select(Membership.id)
-        .join(teacher, teacher.id == Membership.account_id)
-        .where(
-            Membership.course_id == Placement.course_id,
-            Membership.role == CourseRole.INSTRUCTOR,
-            teacher.person_id == select(Account.person_id).where(Account.id == decider).scalar_subquery(),
-        )
-        .exists()
-    )
     rows = db.session.execute(
-        select(Placement, Deployment, Account, teaches)
+        select(Placement, Deployment, Account, _all_teach([decider]))
         .join(AttemptPlacement, AttemptPlacement.placement_id == Placement.id)
         .join(Deployment, Deployment.id == Placement.deployment_pk)
         .join(Account, Account.id == AttemptPlacement.account_id)
@@ -382,6 +567,58 @@ def _cells(attempt_id: int, decider: int) -> list[_Cell]:
         .order_by(AttemptPlacement.id)
     )
     return [_Cell(*row) for row in rows]
+
+
+def _stack_cells(badge: Badge) -> list[_Cell]:
+    """The cells of the activities in which the person takes this badge's stack, from whatever course its parts came.
+    Who decided the last part alone fills none of them: the others may come from anywhere."""
+    decisions = {badge.decision_id, *(part.decision_id for part in parts_behind(badge))}
+    decided = db.session.execute(
+        select(Decision.decided_by_account_id, Submission.attempt_id)
+        .join(Decision.submission)
+        .where(Decision.id.in_(decisions))
+    ).all()
+    teach = _all_teach([decider for decider, _ in decided])
+    earned_there = _all_worked_on([attempt for _, attempt in decided])
+    rows = db.session.execute(
+        select(Placement, Deployment, Account, teach, earned_there)
+        .join(StackEarner, StackEarner.placement_id == Placement.id)
+        .join(Deployment, Deployment.id == Placement.deployment_pk)
+        .join(Account, Account.id == StackEarner.account_id)
+        .where(Placement.stack_id == badge.stack_id, Account.person_id == badge.person_id)
+        .order_by(Placement.id, Account.id)
+    )
+    return [_Cell(*row) for row in rows]
+
+
+def _all_teach(deciders: Collection[int]) -> ColumnElement[bool]:
+    """Whether everybody who decided teaches the course of the activity."""
+    decider, teacher = aliased(Account), aliased(Account)
+    teaches = (
+        select(Membership.id)
+        .join(teacher, teacher.id == Membership.account_id)
+        .where(
+            Membership.course_id == Placement.course_id,
+            Membership.role == CourseRole.INSTRUCTOR,
+            teacher.person_id == decider.person_id,
+        )
+        .correlate(Placement, decider)
+        .exists()
+    )
+    return ~select(decider.id).where(decider.id.in_(deciders), ~teaches).correlate(Placement).exists()
+
+
+def _all_worked_on(attempts: Collection[int]) -> ColumnElement[bool]:
+    """Whether all of this work belongs to the course of the activity."""
+    elsewhere, there = aliased(Attempt), aliased(Placement)
+    linked = (
+        select(AttemptPlacement.attempt_id)
+        .join(there, there.id == AttemptPlacement.placement_id)
+        .where(AttemptPlacement.attempt_id == elsewhere.id, there.course_id == Placement.course_id)
+        .correlate(Placement, elsewhere)
+        .exists()
+    )
+    return ~select(elsewhere.id).where(elsewhere.id.in_(attempts), ~linked).correlate(Placement).exists()
 
 
 def _evidence(submission_id: int) -> list[badges.EvidenceFact]:
@@ -394,6 +631,31 @@ def _evidence(submission_id: int) -> list[badges.EvidenceFact]:
         .order_by(SubmittedEvidence.evidence_id)
     )
     return [
-        badges.EvidenceFact(title=row.evidence.task.title, kind=row.evidence.kind, digest=row.digest)
+        badges.EvidenceFact(
+            title=row.evidence.task.title,
+            kind=row.evidence.kind,
+            digest=row.digest,
+            url=None if row.evidence.task.involves_children else row.evidence.url,
+        )
         for row in rows
+    ]
+
+
+def _results(assessment_id: int) -> list[tuple[str, str]]:
+    """(criterion, level) by key. The badge writes them only once the earner agrees."""
+    rows = db.session.execute(
+        select(Criterion.key, Level.key)
+        .join(Rating, Rating.criterion_id == Criterion.id)
+        .join(Level, Rating.level_id == Level.id)
+        .where(Rating.assessment_id == assessment_id)
+        .order_by(Criterion.position)
+    )
+    return [(criterion, level) for criterion, level in rows]
+
+
+def _credits(version_id: int, now: datetime) -> list[badges.CreditFact]:
+    """What the version counts for by the rules that are active now."""
+    return [
+        badges.CreditFact(authority=rule.authority, value=rule.value, unit=rule.unit)
+        for rule in credit.active_rules(version_id, on=now.date())
     ]

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lti_tool.credentials.models import Placement, Task, Version
@@ -21,14 +21,23 @@ class AttemptState(StrEnum):
 
 
 class Attempt(Base):
-    """One earner's work on one version, found again from whatever course it is opened."""
+    """One earner's work on one version, found again from whatever course it is opened.
+
+    A rehearsal is faculty trying it as the test student of Canvas' Student View. It is linked to activities by a table
+    of its own (:class:`Rehearsal`), so that nothing which goes by activities can count it, and its decision gives
+    nothing.
+
+    There is a second round only where a course asks for it although the person has demonstrated the same before.
+    """
 
     __tablename__ = "attempt"
-    __table_args__ = (UniqueConstraint("person_id", "version_id"),)
+    __table_args__ = (UniqueConstraint("person_id", "version_id", "rehearsal", "round"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     person_id: Mapped[int] = mapped_column(ForeignKey("person.id"))
     version_id: Mapped[int] = mapped_column(ForeignKey("version.id"), index=True)
+    round: Mapped[int] = mapped_column(default=1)
+    rehearsal: Mapped[bool] = mapped_column(default=False, server_default=false())
     state: Mapped[AttemptState] = mapped_column(index=True)
     revision: Mapped[int] = mapped_column(default=0)
     """Counts the saves, so that a second tab cannot overwrite the first unseen."""
@@ -47,18 +56,71 @@ class Attempt(Base):
 
 
 class AttemptPlacement(Base):
-    """That the earner opened the attempt from this activity, with this account: a decision owes its gradebook cell."""
+    """That the earner opened the attempt from this activity, with this account: a decision owes its gradebook cell.
+
+    Where the activity offers a choice, this row is the choice: one cell has one attempt, so switching moves it. Only
+    in an activity that is a whole stack do several stand side by side.
+    """
 
     __tablename__ = "attempt_placement"
-    __table_args__ = (UniqueConstraint("attempt_id", "placement_id"),)
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "placement_id"),
+        Index(
+            "uq_attempt_placement_chosen",
+            "placement_id",
+            "account_id",
+            unique=True,
+            sqlite_where=text("NOT in_stack"),
+            postgresql_where=text("NOT in_stack"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     attempt_id: Mapped[int] = mapped_column(ForeignKey("attempt.id"))
     placement_id: Mapped[int] = mapped_column(ForeignKey("placement.id"), index=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    in_stack: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """The activity is a whole stack, and this one of its parts."""
     created_at: Mapped[datetime]
 
     placement: Mapped[Placement] = relationship()
+
+
+class StackEarner(Base):
+    """That an earner takes the stack of this activity, with this account: its completion owes their gradebook cell.
+
+    A table of its own, since the parts may have been earned elsewhere, in work that this activity never opened.
+    """
+
+    __tablename__ = "stack_earner"
+
+    placement_id: Mapped[int] = mapped_column(ForeignKey("placement.id"), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"), primary_key=True, index=True)
+    created_at: Mapped[datetime]
+
+
+class Rehearsal(Base):
+    """That the test student opened a rehearsal from this activity: its link, kept apart from those that count."""
+
+    __tablename__ = "rehearsal"
+    __table_args__ = (
+        UniqueConstraint("attempt_id", "placement_id"),
+        Index(
+            "uq_rehearsal_chosen",
+            "placement_id",
+            "account_id",
+            unique=True,
+            sqlite_where=text("NOT in_stack"),
+            postgresql_where=text("NOT in_stack"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    attempt_id: Mapped[int] = mapped_column(ForeignKey("attempt.id"))
+    placement_id: Mapped[int] = mapped_column(ForeignKey("placement.id"), index=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    in_stack: Mapped[bool] = mapped_column(default=False, server_default=false())
+    created_at: Mapped[datetime]
 
 
 class Response(Base):

@@ -4,10 +4,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.sql import Select
 
-from lti_tool.credentials.models import Criterion, Level, Part, Task, Version
+from lti_tool.credentials.models import Credential, Criterion, Level, Part, Task, Version
 from lti_tool.credentials.queries import full_version
 from lti_tool.database import db
 from lti_tool.errors import NotHere
@@ -17,6 +18,7 @@ from lti_tool.submissions.models import (
     AttemptPlacement,
     AttemptState,
     Evidence,
+    Rehearsal,
     Submission,
 )
 from lti_tool.submissions.service import OPEN_STATES
@@ -115,6 +117,14 @@ class Draft:
 
 
 @dataclass(frozen=True)
+class Work:
+    """That somebody worked on a micro-credential: since when, and how it stands."""
+
+    began: datetime
+    state: AttemptState
+
+
+@dataclass(frozen=True)
 class Frozen:
     """A submission as it was handed in."""
 
@@ -124,27 +134,76 @@ class Frozen:
     statements: tuple[str, ...]
 
 
-def attempt_here(person_id: int, placement_id: int) -> Attempt | None:
-    """The work that the person opened from this activity, if any."""
-    return db.session.scalars(
+def _linked(link: type[Rehearsal | AttemptPlacement]) -> Select[Attempt]:
+    return (
         select(Attempt)
-        .join(AttemptPlacement)
-        .where(Attempt.person_id == person_id, AttemptPlacement.placement_id == placement_id)
+        .join(link, link.attempt_id == Attempt.id)
+        .where(Attempt.person_id == bindparam("person_id"), link.placement_id == bindparam("placement_id"))
         .options(joinedload(Attempt.version), selectinload(Attempt.submissions))
-        .order_by(AttemptPlacement.id.desc())
+        .order_by(link.id.desc())
         .limit(1)
-    ).first()
+    )
 
 
-def attempts_of(person_id: int, credential_ids: Collection[int]) -> dict[int, Attempt]:
-    """The person's work on each of these micro-credentials, from whatever course, by the credential's id."""
-    rows = db.session.scalars(
-        select(Attempt)
+_ANY = select(Attempt.id).where(Attempt.person_id == bindparam("person_id")).limit(1)
+_HERE = {False: _linked(AttemptPlacement), True: _linked(Rehearsal)}
+_ON_THESE = (
+    select(Attempt)
+    .join(Attempt.version)
+    .where(
+        Attempt.person_id == bindparam("person_id"),
+        Attempt.rehearsal == bindparam("rehearsal"),
+        Version.credential_id.in_(bindparam("credential_ids", expanding=True)),
+    )
+    .options(joinedload(Attempt.version), selectinload(Attempt.submissions))
+    .order_by(Version.number, Attempt.round)
+)
+
+
+def has_worked(person_id: int) -> bool:
+    """Whether this person ever began anything. Where not, there is nothing to look for."""
+    return db.session.execute(_ANY, {"person_id": person_id}).first() is not None
+
+
+def attempt_here(
+    person_id: int, placement_id: int, *, rehearsal: bool = False, part: str | None = None
+) -> Attempt | None:
+    """The work that the person opened from this activity, if any.
+
+    :param part: in an activity that is a whole stack, the key of the part that is meant.
+    """
+    query, values = _HERE[rehearsal], {"person_id": person_id, "placement_id": placement_id}
+    if part is not None:
+        query = query.join(Attempt.version).join(Version.credential).where(Credential.key == part)
+    return db.session.scalars(query, values).first()
+
+
+def work_of(person_ids: Collection[int], *, rehearsal: bool = False) -> dict[int, dict[str, Work]]:
+    """What these persons ever worked on: person -> key of the micro-credential -> the work, in whatever version."""
+    rows = db.session.execute(
+        select(Attempt.person_id, Credential.key, Attempt.created_at, Attempt.state)
         .join(Attempt.version)
-        .where(Attempt.person_id == person_id, Version.credential_id.in_(credential_ids))
-        .options(joinedload(Attempt.version), selectinload(Attempt.submissions))
+        .join(Version.credential)
+        .where(Attempt.person_id.in_(person_ids), Attempt.rehearsal == rehearsal)
         .order_by(Version.number)
     )
+    found: dict[int, dict[str, Work]] = {person_id: {} for person_id in person_ids}
+    for person_id, key, began, state in rows:
+        before = found[person_id].get(key)
+        found[person_id][key] = Work(began if before is None else min(began, before.began), state)
+    return found
+
+
+def attempts_of(
+    person_id: int, credential_ids: Collection[int], *, rehearsal: bool = False
+) -> dict[int, Attempt]:
+    """The person's work on each of these micro-credentials, from whatever course, by the credential's id."""
+    values = {
+        "person_id": person_id,
+        "rehearsal": rehearsal,
+        "credential_ids": list(credential_ids),
+    }
+    rows = db.session.scalars(_ON_THESE, values)
     return {row.version.credential_id: row for row in rows}
 
 

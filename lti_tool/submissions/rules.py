@@ -1,5 +1,6 @@
 """What may be handed in: words, files, links, statements; and when feedback can be expected."""
 
+import hashlib
 import ipaddress
 import re
 import unicodedata
@@ -20,6 +21,8 @@ class Missing:
 
     field: str
     text: str
+    word: str = "Missing"
+    """What is wrong, in a word or two."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ def tidy(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\x00", "").rstrip()
 
 
+def fingerprint(text: str) -> str:
+    """Tells whether two tidied texts are the same, without carrying one of them about."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def count_words(text: str) -> int:
     """As static/js/words.js counts them: what stands between white space."""
     return len(text.split())
@@ -90,24 +98,26 @@ def missing(
     found = []
     for task in asked:
         if task.written:
-            text = _about_words(task, words.get(task.key, 0))
+            lacks = _about_words(task, words.get(task.key, 0))
             field = answer_field(task.key)
         else:
-            text = "nothing added yet" if task.required and not pieces.get(task.key, 0) else None
+            empty = task.required and not pieces.get(task.key, 0)
+            lacks = ("Missing", "nothing added yet") if empty else None
             field = link_field(task.key) if task.key in link_only else file_field(task.key)
-        if text is not None:
-            found.append(Missing(field, f"{task.title}: {text}"))
+        if lacks is not None:
+            word, text = lacks
+            found.append(Missing(field, f"{task.title}: {text}", word))
     return tuple(found)
 
 
-def _about_words(task: Asked, words: int) -> str | None:
+def _about_words(task: Asked, words: int) -> tuple[str, str] | None:
     if words == 0:
-        return "not answered yet" if task.required else None
+        return ("Missing", "not answered yet") if task.required else None
     so_far = "1 word" if words == 1 else f"{words} words"
     if task.words_min is not None and words < task.words_min:
-        return f"{so_far} so far, at least {task.words_min} are asked for"
+        return "Too short", f"{so_far} so far, at least {task.words_min} are asked for"
     if task.words_max is not None and words > task.words_max:
-        return f"{so_far}, at most {task.words_max} are asked for"
+        return "Too long", f"{so_far}, at most {task.words_max} are asked for"
     return None
 
 

@@ -15,12 +15,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from lti_tool import audit
-from lti_tool.credentials.models import PlacementChoice, Task, Version
+from lti_tool.credentials.models import Placement, PlacementChoice, Task, Version
 from lti_tool.credentials.service import current_version
 from lti_tool.database import db
 from lti_tool.errors import (
     AlreadyDecided,
     ChangedElsewhere,
+    CredentialRetired,
     EvidenceHidden,
     LinkInvalid,
     NotHere,
@@ -41,7 +42,9 @@ from lti_tool.submissions.models import (
     AttemptState,
     Evidence,
     PrivacyReport,
+    Rehearsal,
     Response,
+    StackEarner,
     Submission,
     SubmittedAnswer,
     SubmittedEvidence,
@@ -52,28 +55,56 @@ from lti_tool.submissions.rules import Missing
 OPEN_STATES = (AttemptState.DRAFT, AttemptState.NOT_YET)
 """In which the earner may change the work."""
 _FRESH = {"populate_existing": True}
+Link = AttemptPlacement | Rehearsal
 
 
 def open_attempt(
-    person_id: int, credential_id: int, placement_id: int, account_id: int, *, now: datetime
+    person_id: int,
+    credential_id: int,
+    placement_id: int,
+    account_id: int,
+    *,
+    rehearsal: bool = False,
+    anew: bool = False,
+    now: datetime,
 ) -> Attempt:
     """The person's work on a micro-credential, whatever course it was begun in; begun now if there is none.
 
     Work that was begun stays on its version. The activity is linked to it, so that a decision reaches this
-    course's gradebook; where the activity offers a choice, a draft of another one is unlinked (and kept).
+    course's gradebook; where the activity offers a choice, a draft of another one is unlinked (and kept). In an
+    activity that is a whole stack the parts are earned side by side.
 
+    :param rehearsal: by the test student; such work and work that counts never meet.
+    :param anew: what the person has demonstrated in another course is left there, and done again for this one.
     :raises NotHere: the activity does not offer this micro-credential.
     :raises WorkClosed: another one of the activity's choice was handed in already.
+    :raises CredentialRetired: nobody begins it any more, and this person has not begun it before.
     """
     if db.session.get(PlacementChoice, (placement_id, credential_id)) is None:
         raise NotHere
     _one_at_a_time(person_id)
-    _leave_others(person_id, credential_id, placement_id)
-    attempt = _attempt_of(person_id, credential_id)
-    if attempt is None:
-        attempt = _begin(person_id, credential_id, account_id, now)
-    _link(attempt.id, placement_id, account_id, now)
+    link = Rehearsal if rehearsal else AttemptPlacement
+    in_stack = db.session.get_one(Placement, placement_id).stack_id is not None
+    if not in_stack:
+        _leave_others(link, person_id, credential_id, placement_id, account_id=account_id, now=now)
+    attempt = _linked(link, person_id, credential_id, placement_id)
+    if attempt is not None:
+        return attempt
+    attempt = _attempt_of(person_id, credential_id, rehearsal)
+    if attempt is None or (anew and attempt.state is AttemptState.DEMONSTRATED):
+        attempt = _begin(person_id, credential_id, account_id, rehearsal, now)
+    _link(link, attempt.id, placement_id, account_id, in_stack=in_stack, now=now)
     return attempt
+
+
+def take_stack(person_id: int, placement_id: int, account_id: int, *, now: datetime) -> None:
+    """Note that the person takes the stack of this activity; a second time changes nothing."""
+    _one_at_a_time(person_id)
+    if db.session.get(StackEarner, (placement_id, account_id)) is not None:
+        return
+    db.session.add(StackEarner(placement_id=placement_id, account_id=account_id, created_at=now))
+    db.session.flush()
+    audit.record("stack taken", "placement", placement_id, now=now, actor=account_id)
 
 
 def _one_at_a_time(person_id: int) -> None:
@@ -87,23 +118,51 @@ def _one_at_a_time(person_id: int) -> None:
     )
 
 
-def _attempt_of(person_id: int, credential_id: int) -> Attempt | None:
+def _attempt_of(person_id: int, credential_id: int, rehearsal: bool) -> Attempt | None:
     return db.session.scalars(
         select(Attempt)
         .join(Attempt.version)
-        .where(Attempt.person_id == person_id, Version.credential_id == credential_id)
-        .order_by(Version.number.desc())
+        .where(
+            Attempt.person_id == person_id,
+            Attempt.rehearsal == rehearsal,
+            Version.credential_id == credential_id,
+        )
+        .order_by(Version.number.desc(), Attempt.round.desc())
         .limit(1)
     ).first()
 
 
-def _leave_others(person_id: int, credential_id: int, placement_id: int) -> None:
+def _linked(link: type[Link], person_id: int, credential_id: int, placement_id: int) -> Attempt | None:
+    """The person's work on it that this activity has already, whatever they have done elsewhere since."""
+    return db.session.scalars(
+        select(Attempt)
+        .join(Attempt.version)
+        .join(link, link.attempt_id == Attempt.id)
+        .where(
+            link.placement_id == placement_id,
+            Attempt.person_id == person_id,
+            Version.credential_id == credential_id,
+        )
+        .order_by(link.id.desc())
+        .limit(1)
+    ).first()
+
+
+def _leave_others(
+    link: type[Link],
+    person_id: int,
+    credential_id: int,
+    placement_id: int,
+    *,
+    account_id: int,
+    now: datetime,
+) -> None:
     others = db.session.scalars(
-        select(AttemptPlacement.attempt_id)
-        .join(Attempt, Attempt.id == AttemptPlacement.attempt_id)
+        select(link.attempt_id)
+        .join(Attempt, Attempt.id == link.attempt_id)
         .join(Attempt.version)
         .where(
-            AttemptPlacement.placement_id == placement_id,
+            link.placement_id == placement_id,
             Attempt.person_id == person_id,
             Version.credential_id != credential_id,
         )
@@ -113,39 +172,51 @@ def _leave_others(person_id: int, credential_id: int, placement_id: int) -> None
     handed_in = exists().where(Submission.attempt_id.in_(others), Submission.withdrawn_at.is_(None))
     if db.session.scalar(select(handed_in)):
         raise WorkClosed
-    db.session.execute(
-        delete(AttemptPlacement).where(
-            AttemptPlacement.placement_id == placement_id, AttemptPlacement.attempt_id.in_(others)
-        )
-    )
+    db.session.execute(delete(link).where(link.placement_id == placement_id, link.attempt_id.in_(others)))
+    audit.record(
+        "choice switched", "placement", placement_id,
+        now=now, actor=account_id, left=list(others), credential=credential_id,
+    )  # fmt: skip
 
 
-def _begin(person_id: int, credential_id: int, account_id: int, now: datetime) -> Attempt:
+def _begin(person_id: int, credential_id: int, account_id: int, rehearsal: bool, now: datetime) -> Attempt:
     version = current_version(credential_id)
-    attempt = Attempt(
-        person_id=person_id, version_id=version.id, state=AttemptState.DRAFT, created_at=now, saved_at=now
+    if version.credential.retired_at is not None:
+        raise CredentialRetired
+    mine = {"person_id": person_id, "version_id": version.id, "rehearsal": rehearsal}
+    done = db.session.scalar(
+        select(func.max(Attempt.round)).filter_by(**mine, state=AttemptState.DEMONSTRATED)
     )
+    attempt = Attempt(
+        **mine, round=(done or 0) + 1, state=AttemptState.DRAFT, created_at=now, saved_at=now
+    )  # fmt: skip
     try:
         with db.session.begin_nested():
             db.session.add(attempt)
     except IntegrityError:
         # The other tab began it.
-        return db.session.scalars(select(Attempt).filter_by(person_id=person_id, version_id=version.id)).one()
+        same = select(Attempt).filter_by(**mine, round=(done or 0) + 1)
+        return db.session.scalars(same).one()
     audit.record("work started", "attempt", attempt.id, now=now, actor=account_id, version=version.id)
     return attempt
 
 
-def _link(attempt_id: int, placement_id: int, account_id: int, now: datetime) -> None:
-    query = select(AttemptPlacement.id).filter_by(attempt_id=attempt_id, placement_id=placement_id)
+def _link(
+    link: type[Link], attempt_id: int, placement_id: int, account_id: int, *, in_stack: bool, now: datetime
+) -> None:
+    query = select(link.id).filter_by(attempt_id=attempt_id, placement_id=placement_id)
     if db.session.scalar(query) is not None:
         return
+    row = link(
+        attempt_id=attempt_id,
+        placement_id=placement_id,
+        account_id=account_id,
+        in_stack=in_stack,
+        created_at=now,
+    )
     try:
         with db.session.begin_nested():
-            db.session.add(
-                AttemptPlacement(
-                    attempt_id=attempt_id, placement_id=placement_id, account_id=account_id, created_at=now
-                )
-            )
+            db.session.add(row)
     except IntegrityError:
         return  # The other tab linked it.
 
@@ -354,7 +425,8 @@ def hand_in(
         raise NotHere
     if attempt.state not in OPEN_STATES:
         raise WorkClosed
-    if not attempt.links:
+    link = Rehearsal if attempt.rehearsal else AttemptPlacement
+    if db.session.scalar(select(link.id).where(link.attempt_id == attempt_id).limit(1)) is None:
         raise ChangedElsewhere
     lacking = missing(attempt) + rules.unconfirmed(statements)
     if lacking:

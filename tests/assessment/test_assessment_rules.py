@@ -1,3 +1,9 @@
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import pytest
+
+from lti_tool.assessment import rules
 from lti_tool.assessment.rules import (
     COMMENT_LIMIT,
     Mark,
@@ -6,8 +12,9 @@ from lti_tool.assessment.rules import (
     gaps,
     gradebook_comment,
     judgement,
+    score,
 )
-from lti_tool.credentials.rules import PassRule
+from lti_tool.credentials.rules import PassRule, ScorePolicy, policy_of
 
 LEVELS = {"not-yet": 0, "developing": 1, "proficient": 2}
 PLANNING = RubricRow("planning", "Planning", LEVELS, "proficient", "Proficient")
@@ -85,3 +92,62 @@ def test_a_long_gradebook_comment_is_cut_between_words_and_says_where_the_rest_i
 
 def test_a_long_gradebook_comment_without_spaces_is_cut_all_the_same():
     assert len(gradebook_comment("x" * 2000)) == COMMENT_LIMIT
+
+
+WITH_POINTS = [
+    RubricRow(key, key, LEVELS, "proficient", "Proficient", {"not-yet": 0, "developing": 1, "proficient": 3})
+    for key in ("planning", "reflection")
+]
+ONE_BELOW = {"planning": Mark("proficient", ""), "reflection": Mark("developing", "More.")}
+
+
+@pytest.mark.parametrize(
+    ("policy", "points"),
+    [(ScorePolicy.FULL, "10"), (ScorePolicy.RUBRIC, "6.667"), (ScorePolicy.CRITERIA, "5")],
+)
+def test_a_demonstration_gets_what_the_activity_s_policy_says(policy, points):
+    assert score(policy, WITH_POINTS, ONE_BELOW, Decimal(10), demonstrated=True) == Decimal(points)
+
+
+@pytest.mark.parametrize("policy", list(ScorePolicy))
+def test_not_yet_gets_no_number_under_any_policy(policy):
+    assert score(policy, WITH_POINTS, ONE_BELOW, Decimal(10), demonstrated=False) is None
+
+
+def test_a_share_of_nothing_is_0_which_is_a_number():
+    lowest = {"planning": Mark("not-yet", "x"), "reflection": Mark("not-yet", "x")}
+
+    assert score(ScorePolicy.RUBRIC, WITH_POINTS, lowest, Decimal(10), demonstrated=True) == 0
+    assert score(ScorePolicy.CRITERIA, WITH_POINTS, lowest, Decimal(10), demonstrated=True) == 0
+
+
+def test_criteria_without_points_do_not_count_and_a_rubric_without_any_gives_all():
+    mixed = [WITH_POINTS[0], REFLECTION]
+
+    assert score(ScorePolicy.RUBRIC, mixed, ONE_BELOW, Decimal(10), demonstrated=True) == 10
+    assert score(ScorePolicy.RUBRIC, RUBRIC, ONE_BELOW, Decimal(10), demonstrated=True) == 10
+
+
+@pytest.mark.parametrize(
+    ("chosen", "has_points", "holds"),
+    [
+        (None, True, ScorePolicy.FULL),
+        ("nonsense", True, ScorePolicy.FULL),
+        ("rubric", True, ScorePolicy.RUBRIC),
+        ("rubric", False, ScorePolicy.FULL),
+        ("criteria", False, ScorePolicy.CRITERIA),
+    ],
+)
+def test_all_the_points_are_given_unless_another_policy_makes_sense(chosen, has_points, holds):
+    assert policy_of(chosen, has_points=has_points) is holds
+
+
+@pytest.mark.parametrize(
+    ("hour", "over"),
+    [("2026-12-18T23:59", False), ("2026-12-19T11:59", False), ("2026-12-19T12:00", True)],
+)
+def test_a_term_is_over_when_its_last_day_is_over_everywhere(hour: str, over: bool):
+    now = datetime.fromisoformat(hour).replace(tzinfo=UTC)
+
+    assert rules.over(date(2026, 12, 18), now) is over
+    assert not rules.over(None, now)

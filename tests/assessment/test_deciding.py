@@ -1,4 +1,5 @@
 from datetime import timedelta
+from decimal import Decimal
 from threading import Barrier, Thread
 
 import pytest
@@ -15,7 +16,7 @@ from lti_tool.credentials.models import Placement
 from lti_tool.credit.models import CreditEntry
 from lti_tool.database import db
 from lti_tool.passback.models import Score, ScoreState
-from lti_tool.people.models import Membership
+from lti_tool.people.models import Course, Membership, Term
 from lti_tool.submissions import service as submissions
 from lti_tool.submissions.models import Attempt, AttemptState, Submission
 from tests.support.apps import NOON
@@ -78,6 +79,91 @@ def test_demonstrated_writes_the_decision_the_badge_and_the_owed_score_together(
     assert score.submitted_at == submission.handed_in_at
 
 
+@pytest.mark.parametrize(("worth", "owed"), [(None, 10), (20, 20), (2.5, Decimal("2.5"))])
+def test_the_score_is_all_of_what_the_activity_is_worth_and_never_a_share(submission, campus, worth, owed):
+    db.session.get_one(Placement, campus.placement).points = worth
+
+    demonstrate(submission, campus)
+
+    score = db.session.scalars(select(Score)).one()
+    assert (score.points, score.points_possible) == (owed, owed)
+
+
+def one_below(submission: Submission, campus: Campus) -> None:
+    """Demonstrated, with one criterion short of the level needed: 80 % are enough."""
+    marks = marks_for(version_of(submission), below=1)
+    service.decide(submission.id, campus.accounts["ingrid"], marks, "Good.", Outcome.DEMONSTRATED, now=LATER)
+
+
+def give_points(submission: Submission) -> None:
+    """0, 1, 2 and so on for the levels of every criterion."""
+    for criterion in version_of(submission).criteria:
+        for level in criterion.levels:
+            level.points = level.position
+    db.session.flush()
+
+
+def test_every_activity_gives_points_by_its_own_policy(submission, campus):
+    give_points(submission)
+    version = version_of(submission)
+    policies = {campus.placement: None}
+    for link, policy in (("link-2", "rubric"), ("link-3", "criteria")):
+        other = add_placement(campus.deployment, campus.course, link, version.credential.key)
+        other.score_policy, other.points = policy, 30
+        policies[other.id] = policy
+        submissions.open_attempt(
+            campus.persons["lena"], version.credential_id, other.id, campus.accounts["lena"], now=NOON
+        )
+
+    one_below(submission, campus)
+    db.session.commit()
+
+    rows = {policies[row.placement_id]: row for row in db.session.scalars(select(Score))}
+    count_of = len(version.criteria)
+    reached = sum(
+        next(level.points for level in criterion.levels if level.required)
+        for criterion in version.criteria[:-1]
+    )
+    most = sum(criterion.levels[-1].points for criterion in version.criteria)
+    third = Decimal("0.001")
+    assert rows[None].points == 10
+    assert rows["rubric"].points == (Decimal(30) * reached / most).quantize(third)
+    assert rows["criteria"].points == (Decimal(30) * (count_of - 1) / count_of).quantize(third)
+    assert [row.points_possible for row in rows.values()] == [10, 30, 30]
+
+
+@pytest.mark.parametrize("policy", ["rubric", "criteria"])
+def test_not_yet_posts_no_number_whatever_part_of_it_is_met(submission, campus, policy):
+    give_points(submission)
+    db.session.get_one(Placement, campus.placement).score_policy = policy
+
+    not_yet(submission, campus)
+
+    assert count(Score) == 0
+
+
+def test_a_new_policy_leaves_what_is_owed_as_it_was_and_holds_where_the_work_is_taken_over_later(
+    submission, campus
+):
+    one_below(submission, campus)
+    key = version_of(submission).credential.key
+    db.session.get_one(Placement, campus.placement).score_policy = "criteria"
+    later = add_placement(campus.deployment, campus.course, "link-2", key)
+    later.score_policy = "criteria"
+    attempt = submissions.open_attempt(
+        campus.persons["lena"],
+        version_of(submission).credential_id,
+        later.id,
+        campus.accounts["lena"],
+        now=LATER,
+    )
+    service.owe_here(attempt.id, later.id, now=LATER)
+
+    rows = {row.placement_id: row.points for row in db.session.scalars(select(Score))}
+    assert rows[campus.placement] == 10
+    assert 0 < rows[later.id] < 10
+
+
 def test_not_yet_owes_the_gradebook_nothing_and_opens_the_work_again(submission, campus):
     not_yet(submission, campus)
     db.session.commit()
@@ -110,6 +196,43 @@ def test_every_activity_from_which_the_work_was_opened_is_owed_the_score(submiss
 
     owed = db.session.scalars(select(Score.placement_id).where(Score.state == ScoreState.OWED)).all()
     assert sorted(owed) == sorted([campus.placement, second.id])
+
+
+def ends(campus: Campus, course_id: int) -> None:
+    """The term of the course was over weeks before."""
+    course = db.session.get_one(Course, course_id)
+    ended = (NOON - timedelta(days=20)).date()
+    course.term = Term(platform_id=course.platform_id, name="Summer", ends_on=ended)
+    db.session.flush()
+
+
+def test_after_a_course_has_ended_its_faculty_s_first_decision_still_counts(submission, campus):
+    ends(campus, campus.course)
+
+    demonstrate(submission, campus)
+
+    assert db.session.scalars(select(Score.state)).one() is ScoreState.OWED
+
+
+def test_after_a_course_has_ended_a_grade_from_elsewhere_is_a_question_to_its_faculty(submission, campus):
+    demonstrate(submission, campus)
+    second = add_placement(
+        campus.deployment, campus.other_course, "link-2", version_of(submission).credential.key
+    )
+    lena, ingrid = campus.accounts["lena"], campus.accounts["ingrid"]
+    submissions.open_attempt(
+        campus.persons["lena"], version_of(submission).credential_id, second.id, lena, now=NOON
+    )
+    db.session.add(
+        Membership(course_id=campus.other_course, account_id=ingrid, role="instructor", seen_at=NOON)
+    )
+    ends(campus, campus.other_course)
+
+    service.owe_here(submission.attempt_id, second.id, now=LATER)
+
+    asked = db.session.scalars(select(Score).filter_by(placement_id=second.id)).one()
+    assert asked.state is ScoreState.PARKED
+    assert "The course has ended" in str(asked.reason)
 
 
 def test_a_decision_does_not_fill_the_gradebook_of_a_course_that_its_maker_does_not_teach(submission, campus):
