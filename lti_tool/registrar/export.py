@@ -1,15 +1,22 @@
-"""The ledger as CSV that a spreadsheet opens right: UTF-8 with a byte order mark, ISO dates, and no cell that
-a spreadsheet would take for a formula."""
+"""The ledger as a file that a spreadsheet opens right, and in which no cell is taken for a formula.
+
+CSV is UTF-8 with a byte order mark and ISO dates; a workbook has numbers and dates as such. Neither is ever held in
+memory as a whole.
+"""
 
 import csv
 import io
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import IO, Any
+
+from sqlalchemy import Row
 
 from lti_tool.assessment.models import Outcome
 from lti_tool.registrar.queries import LedgerRow
-from lti_tool.registrar.words import STATE_WORDS, number
+from lti_tool.registrar.words import number, state_of
 
 COLUMNS = (
     "Ledger number",
@@ -20,6 +27,7 @@ COLUMNS = (
     "Course",
     "Course title",
     "Term",
+    "Section",
     "Activity",
     "Micro-credential",
     "Version",
@@ -38,10 +46,21 @@ COLUMNS = (
     "What the platform's answer means",
     "Platform's answer",
     "Settled (UTC)",
+    "The LMS shows",
+    "The LMS shows, out of",
+    "Read back (UTC)",
+    "Difference dealt with (UTC)",
+    "Note on the difference",
 )
+PEOPLE = ("LMS user id", "Name", "SIS id", "LMS course id", "Course", "Section")
 _DECISIONS = {Outcome.DEMONSTRATED: "Demonstrated", Outcome.NOT_YET: "Not yet demonstrated"}
 # The wide forms count as well: spreadsheets in Japanese and Chinese settings read them as the narrow ones.
 _STARTS_A_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+SHEET_ROWS = 1_000_000
+"""A little less than a sheet of a workbook holds; what is more goes on in the next."""
+_LONGEST_TEXT = 32_767
+"""What a cell of a workbook holds."""
+_PIECE = 64 * 1024
 Cell = str | int | Decimal | datetime | None
 
 
@@ -50,6 +69,63 @@ def lines(batches: Iterable[Sequence[LedgerRow]]) -> Iterator[str]:
     yield "\ufeff" + _written([COLUMNS])
     for rows in batches:
         yield _written(_cells(row) for row in rows)
+
+
+def people(batches: Iterable[Iterable[Row[*tuple[Any, ...]]]]) -> Iterator[str]:
+    """The people of courses, one line per course that they are in, for a registrar to fill SIS ids in."""
+    yield "\ufeff" + _written([PEOPLE])
+    for rows in batches:
+        yield _written(tuple(row)[1:] for row in rows)
+
+
+def workbook(batches: Iterable[Sequence[LedgerRow]], *, sheet_rows: int = SHEET_ROWS) -> Iterator[bytes]:
+    """The file in pieces. A workbook is written to its end before its first piece can be read, so it waits on disk."""
+    with tempfile.TemporaryFile() as file:
+        _write_workbook(file, batches, sheet_rows)
+        file.seek(0)
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _write_workbook(file: IO[bytes], batches: Iterable[Sequence[LedgerRow]], sheet_rows: int) -> None:
+    # Memory for the few processes that ever write one.
+    import xlsxwriter  # noqa: PLC0415  # said above
+
+    # Text is always written as text, so nothing of it becomes a formula, a link or a number.
+    with xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
+        bold, moment = book.add_format({"bold": True}), book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
+        sheet, at = _sheet(book, bold), 0
+        for rows in batches:
+            for row in rows:
+                if at == sheet_rows:
+                    sheet, at = _sheet(book, bold), 0
+                at += 1
+                for column, cell in enumerate(_cells(row)):
+                    _write_cell(sheet, at, column, cell, moment)
+
+
+def _sheet(book: Any, bold: Any) -> Any:
+    sheet = book.add_worksheet()
+    for column, title in enumerate(COLUMNS):
+        sheet.write_string(0, column, title, bold)
+    sheet.set_column(0, len(COLUMNS) - 1, 18)
+    sheet.freeze_panes(1, 0)
+    return sheet
+
+
+def _write_cell(sheet: Any, row: int, column: int, cell: Cell, moment: Any) -> None:
+    match cell:
+        case None:
+            return
+        case datetime():
+            # Spreadsheets know no time zones; the column's title says which it is.
+            sheet.write_datetime(
+                row, column, cell.astimezone(UTC).replace(tzinfo=None, microsecond=0), moment
+            )
+        case str():
+            sheet.write_string(row, column, cell.replace("\x00", "")[:_LONGEST_TEXT])
+        case _:
+            sheet.write_number(row, column, cell)
 
 
 def defused(text: str) -> str:
@@ -69,6 +145,7 @@ def _cells(row: LedgerRow) -> tuple[Cell, ...]:
         row.course,
         row.course_title,
         row.term,
+        row.section,
         row.activity,
         row.credential,
         row.version,
@@ -79,7 +156,7 @@ def _cells(row: LedgerRow) -> tuple[Cell, ...]:
         row.points_possible,
         row.comment,
         row.scored_at,
-        STATE_WORDS[row.state],
+        state_of(row)[0],
         row.reason,
         row.tries,
         None if last is None else last.at,
@@ -87,6 +164,11 @@ def _cells(row: LedgerRow) -> tuple[Cell, ...]:
         None if last is None else last.verdict,
         None if last is None else last.answer,
         row.settled_at,
+        row.shown_points,
+        row.shown_possible,
+        row.read_at,
+        row.dealt_with_at,
+        row.dealt_with_note,
     )
 
 

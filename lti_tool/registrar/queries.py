@@ -3,50 +3,76 @@ queries."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVarTuple
 
-from sqlalchemy import ColumnElement, Row, Select, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import aliased
 
 from lti_tool.assessment.models import Decision, Outcome
-from lti_tool.credentials.models import Placement, Version
+from lti_tool.credentials.models import Placement, PlacementChoice, Version
 from lti_tool.database import db
-from lti_tool.passback.models import Score, ScoreState, ScoreTry
-from lti_tool.people.models import Account, Course, Term
+from lti_tool.lti.models import Deployment
+from lti_tool.passback.models import DRIFT, Finding, Score, ScoreState, ScoreTry
+from lti_tool.passback.rules import Cause
+from lti_tool.people.models import Account, Course, Membership, Term
 from lti_tool.submissions.models import Attempt, Submission
 
 PAGE_SIZE = 50
 _BATCH = 500
-_OF_ONE_CELL = 50
+_OFFERED = 300
+NO_TERM = 0
+"""Stands in a filter for courses without a term; no row has this id."""
+_ANSWERED = (ScoreState.ACCEPTED, ScoreState.CONFIRMED, ScoreState.OVERRIDDEN)
 Columns = TypeVarTuple("Columns")
 
 
 class Shown(StrEnum):
-    """Which rows the desk shows, in the words of its links."""
+    """Which rows the desk shows, in the words of its links. All but the first share out the ledger among them."""
 
     ALL = "all"
-    WAITING = "waiting"
     ATTENTION = "attention"
+    DIFFERS = "differs"
+    """The platform shows another grade than we sent, or none, and nobody has said yet what to make of it."""
+    WAITING = "waiting"
     ACCEPTED = "accepted"
+    CONFIRMED = "confirmed"
+    SETTLED = "settled"
+    """The platform shows something else, and a person has dealt with it."""
+    REPLACED = "replaced"
+    NOT_SENT = "not-sent"
 
 
-_STATES: dict[Shown, tuple[ScoreState, ...]] = {
-    Shown.ALL: tuple(ScoreState),
-    Shown.WAITING: (ScoreState.OWED, ScoreState.SENDING),
-    Shown.ATTENTION: (ScoreState.PARKED,),
-    Shown.ACCEPTED: (ScoreState.ACCEPTED,),
+_STATES: dict[ScoreState, Shown] = {
+    ScoreState.OWED: Shown.WAITING,
+    ScoreState.SENDING: Shown.WAITING,
+    ScoreState.PARKED: Shown.ATTENTION,
+    ScoreState.ACCEPTED: Shown.ACCEPTED,
+    ScoreState.CONFIRMED: Shown.CONFIRMED,
+    ScoreState.OVERRIDDEN: Shown.DIFFERS,
+    ScoreState.SUPERSEDED: Shown.REPLACED,
+    ScoreState.ABANDONED: Shown.NOT_SENT,
 }
 
 
 @dataclass(frozen=True)
 class Filter:
-    """``course`` is part of a course's label or title; empty for every course."""
+    """``course`` is part of a course's label or title, ``section`` a section's SIS id; empty for every one. ``term``,
+    ``credential`` and ``person`` are ids, None for every one."""
 
     shown: Shown = Shown.ALL
     course: str = ""
+    section: str = ""
+    term: int | None = None
+    credential: int | None = None
+    person: int | None = None
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it asks for more than a state."""
+        return self != Filter(self.shown)
 
 
 @dataclass(frozen=True)
@@ -66,6 +92,7 @@ class LedgerRow:
     id: int
     owed_at: datetime
     person: str
+    person_id: int
     sis_id: str | None
     subject: str
     course: str
@@ -81,12 +108,25 @@ class LedgerRow:
     comment: str
     scored_at: datetime
     submitted_at: datetime
+    section: str | None
     state: ScoreState
+    finding: Finding | None
+    shown_points: Decimal | None
+    shown_possible: Decimal | None
+    read_at: datetime | None
+    dealt_with_at: datetime | None
+    dealt_with_note: str | None
     reason: str | None
+    cause: Cause | None
     due_at: datetime
     tries: int
     settled_at: datetime | None
     last: LastTry | None
+
+    @property
+    def shown(self) -> Shown:
+        """Under which of the desk's links the row is found."""
+        return _under(self.state, self.finding, self.dealt_with_at is not None)
 
 
 @dataclass(frozen=True)
@@ -99,51 +139,16 @@ class LedgerPage:
     pages: int
 
 
-@dataclass(frozen=True)
-class Try:
-    """One try, for the story of a score."""
-
-    at: datetime
-    milliseconds: int
-    status: int | None
-    answer: str
-    verdict: str
-
-
-@dataclass(frozen=True)
-class Sibling:
-    """Another score of the same gradebook cell."""
-
-    id: int
-    owed_at: datetime
-    points: Decimal
-    points_possible: Decimal
-    state: ScoreState
-
-
-@dataclass(frozen=True)
-class Story:
-    """Everything that is known about one score."""
-
-    row: LedgerRow
-    column: str
-    decided_by: str | None
-    tries: tuple[Try, ...]
-    siblings: tuple[Sibling, ...]
-
-
 def page(deployment_pk: int, wanted: Filter, number: int, size: int = PAGE_SIZE) -> LedgerPage:
     """A page of the ledger, newest first; a number beyond the last page gives the last."""
-    counted = _within(select(Score.state, func.count().label("scores")), deployment_pk, wanted.course)
-    by_state = {row.state: row.scores for row in db.session.execute(counted.group_by(Score.state))}
-    counts = {shown: sum(by_state.get(state, 0) for state in states) for shown, states in _STATES.items()}
+    counts = counts_of(deployment_pk, wanted)
     pages = max(1, -(-counts[wanted.shown] // size))
     number = min(max(number, 1), pages)
     # Only ids are skipped over, so that page 1,000 joins no more rows than page 1.
     ids = db.session.scalars(
-        _chosen(deployment_pk, wanted).order_by(Score.id.desc()).limit(size).offset((number - 1) * size)
+        chosen(deployment_pk, wanted).order_by(Score.id.desc()).limit(size).offset((number - 1) * size)
     ).all()
-    return LedgerPage(_rows(ids), counts, number, pages)
+    return LedgerPage(rows_of(ids), counts, number, pages)
 
 
 def every(deployment_pk: int, wanted: Filter) -> Iterator[tuple[LedgerRow, ...]]:
@@ -151,62 +156,140 @@ def every(deployment_pk: int, wanted: Filter) -> Iterator[tuple[LedgerRow, ...]]
     reader holds nothing; rows owed meanwhile are left out."""
     before: int | None = None
     while True:
-        chosen = _chosen(deployment_pk, wanted)
+        query = chosen(deployment_pk, wanted)
         if before is not None:
-            chosen = chosen.where(Score.id < before)
-        ids = db.session.scalars(chosen.order_by(Score.id.desc()).limit(_BATCH)).all()
+            query = query.where(Score.id < before)
+        ids = db.session.scalars(query.order_by(Score.id.desc()).limit(_BATCH)).all()
         if not ids:
             return
-        rows = _rows(ids)
+        rows = rows_of(ids)
         db.session.rollback()
         yield rows
         before = ids[-1]
 
 
-def story(deployment_pk: int, score_id: int) -> Story | None:
-    """All about one score, or None if this deployment has no such row."""
-    score = db.session.scalar(select(Score).filter_by(id=score_id, deployment_pk=deployment_pk))
-    if score is None:
-        return None
-    tries = db.session.scalars(select(ScoreTry).filter_by(score_id=score_id).order_by(ScoreTry.id.desc()))
-    cell = (
-        select(Score)
-        .filter_by(placement_id=score.placement_id, account_id=score.account_id)
-        .where(Score.id != score_id)
-        .order_by(Score.scored_at.desc())
-        .limit(_OF_ONE_CELL)
+@dataclass(frozen=True)
+class Choices:
+    """What the desk's form offers to narrow by."""
+
+    terms: tuple[tuple[int, str], ...]
+    credentials: tuple[tuple[int, str], ...]
+
+
+def choices(deployment: Deployment) -> Choices:
+    """Terms of the platform, the latest first, and what is offered in this deployment's activities."""
+    terms = db.session.execute(
+        select(Term.id, Term.name)
+        .filter_by(platform_id=deployment.registration.platform_id)
+        .order_by(func.coalesce(Term.starts_on, date.min).desc(), Term.name)
+        .limit(_OFFERED)
     )
-    assessor = db.session.execute(
-        select(Account.name, Account.person_id)
-        .join(Decision, Decision.decided_by_account_id == Account.id)
-        .where(Decision.id == score.decision_id)
-    ).first()
-    return Story(
-        row=_rows([score_id])[0],
-        column=score.line_item_url,
-        decided_by=None if assessor is None else _called(assessor.name, assessor.person_id),
-        tries=tuple(Try(one.at, one.milliseconds, one.status, one.answer, one.verdict) for one in tries),
-        siblings=tuple(
-            Sibling(one.id, one.created_at, one.points, one.points_possible, one.state)
-            for one in db.session.scalars(cell)
-        ),
+    newest = select(func.max(Version.id)).group_by(Version.credential_id)
+    offered = (
+        select(PlacementChoice.credential_id)
+        .join(Placement, Placement.id == PlacementChoice.placement_id)
+        .where(Placement.deployment_pk == deployment.id)
+    )
+    credentials = db.session.execute(
+        select(Version.credential_id, Version.title)
+        .where(Version.id.in_(newest), Version.credential_id.in_(offered))
+        .order_by(Version.title)
+        .limit(_OFFERED)
+    )
+    return Choices(
+        tuple((one.id, one.name) for one in terms),
+        tuple((one.credential_id, one.title) for one in credentials),
     )
 
 
-def _chosen(deployment_pk: int, wanted: Filter) -> Select[int]:
-    query = _within(select(Score.id), deployment_pk, wanted.course)
-    return query if wanted.shown is Shown.ALL else query.where(Score.state.in_(_STATES[wanted.shown]))
+def counts_of(deployment_pk: int, wanted: Filter) -> dict[Shown, int]:
+    """How many rows are behind each of the desk's links, under the same narrowing."""
+    dealt_with = Score.dealt_with_at.is_not(None).label("dealt_with")
+    counted = _within(
+        select(Score.state, Score.finding, dealt_with, func.count().label("scores")), deployment_pk, wanted
+    ).group_by(Score.state, Score.finding, dealt_with)
+    counts = dict.fromkeys(Shown, 0)
+    for row in db.session.execute(counted):
+        counts[_under(row.state, row.finding, bool(row.dealt_with))] += row.scores
+        counts[Shown.ALL] += row.scores
+    return counts
 
 
-def _within(query: Select[*Columns], deployment_pk: int, course: str) -> Select[*Columns]:
+def chosen(deployment_pk: int, wanted: Filter) -> Select[int]:
+    """The ids of the rows that a filter asks for."""
+    query = _within(select(Score.id), deployment_pk, wanted)
+    match wanted.shown:
+        case Shown.ALL:
+            return query
+        case Shown.DIFFERS:
+            return query.where(_drifted(), Score.dealt_with_at.is_(None))
+        case Shown.SETTLED:
+            return query.where(_drifted(), Score.dealt_with_at.is_not(None))
+    query = query.where(Score.state.in_([state for state, shown in _STATES.items() if shown is wanted.shown]))
+    return query.where(~_drifted()) if wanted.shown in (Shown.ACCEPTED, Shown.CONFIRMED) else query
+
+
+def _under(state: ScoreState, finding: Finding | None, dealt_with: bool) -> Shown:
+    if state in _ANSWERED and (finding in DRIFT or state is ScoreState.OVERRIDDEN):
+        return Shown.SETTLED if dealt_with else Shown.DIFFERS
+    return _STATES[state]
+
+
+def _drifted() -> ColumnElement[bool]:
+    found = func.coalesce(Score.finding, Finding.SAME).in_(DRIFT)
+    return and_(Score.state.in_(_ANSWERED), or_(found, Score.state == ScoreState.OVERRIDDEN))
+
+
+def _within(query: Select[*Columns], deployment_pk: int, wanted: Filter) -> Select[*Columns]:
+    """Narrowed by lists that are made once, so that no row of the ledger is joined for it."""
     query = query.where(Score.deployment_pk == deployment_pk)
-    if not course:
-        return query
-    return (
-        query.join(Placement, Placement.id == Score.placement_id)
-        .join(Course, Course.id == Placement.course_id)
-        .where(or_(_contains(Course.label, course), _contains(Course.title, course)))
-    )
+    if wanted.course or wanted.term is not None:
+        query = query.where(Score.placement_id.in_(_activities(wanted)))
+    if wanted.section:
+        sections = (
+            select(Placement.id, Membership.account_id)
+            .join(Membership, Membership.course_id == Placement.course_id)
+            .where(_among("," + func.lower(Membership.section_sis_id) + ",", f",{wanted.section.lower()},"))
+        )
+        query = query.where(tuple_(Score.placement_id, Score.account_id).in_(sections))
+    if wanted.person is not None:
+        theirs = select(Account.id).where(Account.person_id == wanted.person)
+        query = query.where(Score.account_id.in_(theirs))
+    if wanted.credential is not None:
+        offering = select(PlacementChoice.placement_id).where(
+            PlacementChoice.credential_id == wanted.credential
+        )
+        decided = (
+            select(Decision.id)
+            .join(Submission, Submission.id == Decision.submission_id)
+            .join(Attempt, Attempt.id == Submission.attempt_id)
+            .join(Version, Version.id == Attempt.version_id)
+            .where(Version.credential_id == wanted.credential)
+        )
+        query = query.where(
+            or_(
+                Score.decision_id.in_(decided),
+                and_(Score.decision_id.is_(None), Score.placement_id.in_(offering)),
+            )
+        )
+    return query
+
+
+def _activities(wanted: Filter) -> Select[int]:
+    query = select(Placement.id).join(Course, Course.id == Placement.course_id)
+    if wanted.course:
+        query = query.where(
+            or_(_contains(Course.label, wanted.course), _contains(Course.title, wanted.course))
+        )
+    if wanted.term is not None:
+        query = query.where(
+            Course.term_id.is_(None) if wanted.term == NO_TERM else Course.term_id == wanted.term
+        )
+    return query
+
+
+def _among(listed: ColumnElement[str], one: str) -> ColumnElement[bool]:
+    return listed.contains(one, autoescape=True)
 
 
 def _contains(column: Any, text: str) -> ColumnElement[bool]:
@@ -214,7 +297,8 @@ def _contains(column: Any, text: str) -> ColumnElement[bool]:
     return found
 
 
-def _rows(ids: Sequence[int]) -> tuple[LedgerRow, ...]:
+def rows_of(ids: Sequence[int]) -> tuple[LedgerRow, ...]:
+    """These rows in the words of the desk, newest first."""
     found = db.session.execute(
         select(
             Score,
@@ -229,10 +313,15 @@ def _rows(ids: Sequence[int]) -> tuple[LedgerRow, ...]:
             Version.number,
             Decision.decided_at,
             Decision.outcome,
+            Membership.section_sis_id,
         )
         .join(Account, Account.id == Score.account_id)
         .join(Placement, Placement.id == Score.placement_id)
         .join(Course, Course.id == Placement.course_id)
+        .outerjoin(
+            Membership,
+            and_(Membership.course_id == Course.id, Membership.account_id == Score.account_id),
+        )
         .outerjoin(Term, Term.id == Course.term_id)
         .outerjoin(Decision, Decision.id == Score.decision_id)
         .outerjoin(Submission, Submission.id == Decision.submission_id)
@@ -259,7 +348,8 @@ def _row(found: Row[*tuple[Any, ...]], last: LastTry | None) -> LedgerRow:
     return LedgerRow(
         id=score.id,
         owed_at=score.created_at,
-        person=_called(found.name, found.person_id),
+        person=called(found.name, found.person_id),
+        person_id=found.person_id,
         sis_id=found.sis_id,
         subject=score.subject,
         course=found.label or found.course_title,
@@ -275,8 +365,16 @@ def _row(found: Row[*tuple[Any, ...]], last: LastTry | None) -> LedgerRow:
         comment=score.comment,
         scored_at=score.scored_at,
         submitted_at=score.submitted_at,
+        section=found.section_sis_id,
+        finding=score.finding,
+        shown_points=score.shown_points,
+        shown_possible=score.shown_possible,
+        read_at=score.read_at,
+        dealt_with_at=score.dealt_with_at,
+        dealt_with_note=score.dealt_with_note,
         state=score.state,
         reason=score.reason,
+        cause=score.cause,
         due_at=score.due_at,
         tries=score.tries,
         settled_at=score.settled_at,
@@ -284,5 +382,6 @@ def _row(found: Row[*tuple[Any, ...]], last: LastTry | None) -> LedgerRow:
     )
 
 
-def _called(name: str | None, person_id: int) -> str:
+def called(name: str | None, person_id: int) -> str:
+    """What the desk calls somebody, whose name the platform may hide."""
     return name or f"Person {person_id}"

@@ -1,8 +1,11 @@
 import csv
 import io
+from datetime import datetime
 
 import pytest
 from flask import Flask
+from openpyxl import load_workbook
+from openpyxl.cell import Cell
 
 from lti_tool.registrar import export, queries
 from lti_tool.registrar.queries import Filter, Shown
@@ -97,3 +100,54 @@ def test_a_file_of_an_empty_ledger_has_its_headings(app: Flask, campus: Campus):
         text = "".join(export.lines(queries.every(campus.deployment, Filter())))
 
     assert text.removeprefix("\ufeff").startswith("Ledger number,")
+
+
+def sheets(campus: Campus, sheet_rows: int = export.SHEET_ROWS) -> list[list[tuple[Cell, ...]]]:
+    """The workbook as another library reads it."""
+    pieces = export.workbook(queries.every(campus.deployment, Filter()), sheet_rows=sheet_rows)
+    book = load_workbook(io.BytesIO(b"".join(pieces)))
+    return [[tuple(row) for row in sheet.iter_rows()] for sheet in book.worksheets]
+
+
+def test_the_workbook_has_numbers_and_dates_as_such(app: Flask, campus: Campus):
+    with app.app_context():
+        owe(campus, "lena", "8.5")
+        send(NOT_PUBLISHED)
+
+        ((titles, cells),) = sheets(campus)
+
+    row = {title.value: cell for title, cell in zip(titles, cells, strict=True)}
+    assert (row["Points"].value, row["Points"].data_type) == (8.5, "n")
+    assert row["HTTP status"].value == 422
+    assert row["Owed since (UTC)"].value == datetime(2026, 10, 5, 12, 0)  # noqa: DTZ001  # as spreadsheets have it
+    assert row["Owed since (UTC)"].is_date
+    assert (row["SIS id"].value, row["Settled (UTC)"].data_type) == ("S-lena", "d")
+    assert row["The LMS shows"].value is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "{=SUM(A1)}", "https://example.edu/x", "0012", "internal:Sheet1!A1", "\x01=1", "x" * 40_000],
+)
+def test_text_is_text_in_the_workbook_whatever_it_looks_like(app: Flask, campus: Campus, text: str):
+    with app.app_context():
+        owe(campus, "lena", comment=text)
+
+        ((titles, cells),) = sheets(campus)
+
+    comment = cells[[title.value for title in titles].index("Comment")]
+    assert comment.data_type == "s"
+    assert comment.hyperlink is None
+    assert comment.value.removeprefix("_x0001_") == text.removeprefix("\x01")[:32_767]
+
+
+def test_what_one_sheet_does_not_hold_goes_on_in_the_next(app: Flask, campus: Campus):
+    with app.app_context():
+        for n in range(1, 6):
+            owe(campus, "lena", decision=n)
+
+        several = sheets(campus, sheet_rows=2)
+
+    assert [len(sheet) for sheet in several] == [3, 3, 2]
+    assert [cells[0].value for sheet in several for cells in sheet[1:]] == [5, 4, 3, 2, 1]
+    assert len({tuple(cell.value for cell in sheet[0]) for sheet in several}) == 1
