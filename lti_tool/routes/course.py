@@ -1,20 +1,34 @@
 """An activity as its faculty see it: who is where, what it asks, and privacy problems to look at."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from lti_tool import audit, clock, tasks
-from lti_tool.assessment import queries
-from lti_tool.assessment.queries import Filter, ReportRow
-from lti_tool.badges.service import ASSESSED_BY_ONE
+from lti_tool.assessment import enrolment, queries, stacks
+from lti_tool.assessment.enrolment import Beside, Roll
+from lti_tool.assessment.queries import Filter, ReportRow, Standing
+from lti_tool.assessment.rehearsal import rehearsals_of
+from lti_tool.badges.achievements import ASSESSED_BY_ONE
+from lti_tool.closing import queries as closing
 from lti_tool.credentials import queries as credentials
+from lti_tool.credentials.models import Placement, Version
+from lti_tool.credentials.rules import ScorePolicy, policy_of
 from lti_tool.credit.service import rules_of
 from lti_tool.database import db
 from lti_tool.errors import AlreadyDecided, NotHere, OwnWork
+from lti_tool.lti.platforms import behaviour
+from lti_tool.passback import columns
 from lti_tool.passback import service as passback
 from lti_tool.passback.models import Score
+from lti_tool.people import rosters
+from lti_tool.registrar import receipts
 from lti_tool.routes.files import send_evidence
+from lti_tool.routes.forms import whole
 from lti_tool.routes.guards import Visit, Who, allow
+from lti_tool.settings import current
 from lti_tool.submissions import service as submissions
 from lti_tool.submissions.models import Attempt
 
@@ -27,25 +41,49 @@ REPORTS_SHOWN = 25
 @allow(Who.FACULTY)
 def overview(visit: Visit) -> ResponseReturnValue:
     """Who is where in this activity, who waits for an assessor, and what needs attention."""
-    activity = visit.activity
-    only = _filter()
-    standing = queries.standing_of(activity.id)
-    pages = max(1, -(-standing.count(only) // PAGE_SIZE))
+    activity, now = visit.activity, clock.now()
+    if rosters.wants_reading(activity.course_id, now=now, stale_after=rosters.STALE_FOR_FACULTY):
+        tasks.read_roster_later(activity.course_id)
+    only, standing, roll = _filter(), queries.standing_of(activity.id), enrolment.roll_of(activity)
+    if isinstance(only, Beside) and roll is None:
+        only = Filter.EVERYONE
+    pages = max(1, -(-_length(only, standing, roll) // PAGE_SIZE))
     page = min(max(1, request.args.get("page", 1, type=int)), pages)
     offered = credentials.current_of([choice.credential_id for choice in activity.choices])
+    rows, enrolled, unsettled = [], [], {}
+    if isinstance(only, Beside):
+        enrolled = enrolment.enrolled(activity, only, page=page, size=PAGE_SIZE)
+    else:
+        rows = queries.earners_of(
+            activity.id, only, assessor_account_id=visit.account.id, page=page, size=PAGE_SIZE
+        )
+        unsettled = enrolment.unsettled(activity, [row.account_id for row in rows])
+    versions = [offered[choice.credential_id] for choice in activity.choices]
     return render_template(
         "course/overview.html",
         visit=visit,
         activity=activity,
-        versions=[offered[choice.credential_id] for choice in activity.choices],
+        versions=versions,
         standing=standing,
+        roll=roll,
         only=only,
         filters=list(Filter),
-        rows=queries.earners_of(activity.id, only, page=page, size=PAGE_SIZE),
+        beside=list(Beside),
+        rows=rows,
+        enrolled=enrolled,
+        unsettled=unsettled,
         page=page,
         pages=pages,
+        rehearsals=rehearsals_of(activity.id),
         reports=queries.open_reports(activity.id, limit=REPORTS_SHOWN),
-        now=clock.now(),
+        column_note=behaviour(visit.launch.deployment.registration.platform.product).column_note,
+        program_results=current().earlier_results,
+        column=columns.column_of(activity.id) if activity.line_item_url is None else None,
+        close_out_asked=closing.asked_of(activity.course_id, visit.person_id),
+        now=now,
+        to_look_at=receipts.in_course(activity.course_id),
+        **_policies(activity, versions),
+        **_stack(visit),
     )
 
 
@@ -61,7 +99,7 @@ def preview(visit: Visit, key: str) -> ResponseReturnValue:
         visit=visit,
         version=version,
         credit=rules_of(version.id),
-        stacks=credentials.stacks_with([version.credential_id]),
+        stacks=credentials.stacks_asking(version.credential_id),
         assessed_by_one=ASSESSED_BY_ONE,
     )
 
@@ -125,12 +163,48 @@ def send_again(visit: Visit, score_id: int) -> ResponseReturnValue:
     return redirect(visit.url("course.overview", done="sent-again" if sent else "not-parked"), code=303)
 
 
-def _filter() -> Filter:
+def _policies(activity: Placement, versions: Sequence[Version]) -> dict[str, Any]:
+    """How many of the points a demonstration gets here, of each choice, and what else faculty may choose."""
+    pointed = credentials.with_points([version.id for version in versions])
+    every = len(pointed) == len(versions)
+    chosen = policy_of(activity.score_policy, has_points=bool(pointed))
+    return {
+        "policies": {
+            version.id: policy_of(activity.score_policy, has_points=version.id in pointed)
+            for version in versions
+        },
+        "chosen_policy": chosen,
+        "offered_policies": [
+            one for one in ScorePolicy if one in (ScorePolicy.FULL, ScorePolicy.CRITERIA, chosen) or every
+        ],
+    }
+
+
+def _stack(visit: Visit) -> dict[str, Any]:
+    """Who is where on the way, where the activity is a whole stack."""
+    if visit.activity.stack_id is None:
+        return {"way": None}
+    at = max(1, request.args.get("earners", 1, type=whole))
+    earners, total = stacks.earners_of_stack(visit.activity, page=at, size=PAGE_SIZE)
+    return {
+        "way": stacks.way_for_anybody(credentials.stack_by_id(visit.activity.stack_id)),
+        "earners": earners,
+        "earners_page": at,
+        "earners_pages": -(-total // PAGE_SIZE),
+    }
+
+
+def _filter() -> Filter | Beside:
     """What the address asks for; an unknown word shows everyone."""
-    try:
-        return Filter(request.args.get("show", Filter.EVERYONE))
-    except ValueError:
-        return Filter.EVERYONE
+    asked = request.args.get("show", "")
+    known: list[Filter | Beside] = [*Filter, *Beside]
+    return next((one for one in known if one.value == asked), Filter.EVERYONE)
+
+
+def _length(only: Filter | Beside, standing: Standing, roll: Roll | None) -> int:
+    if isinstance(only, Beside):
+        return 0 if roll is None else roll.rows(only)
+    return standing.count(only)
 
 
 def _report(visit: Visit, report_id: int) -> ReportRow:

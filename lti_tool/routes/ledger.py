@@ -1,38 +1,47 @@
 """The registrar's desk: what was sent to the gradebooks of this deployment, and what came back."""
 
+from collections.abc import Iterable
+
 from flask import Blueprint, Response, redirect, render_template, request, stream_with_context
 from flask.typing import ResponseReturnValue
 
-from lti_tool import clock, tasks
+from lti_tool import clock, mail
+from lti_tool.alerts import rules as alert_rules
+from lti_tool.alerts import watch
+from lti_tool.backpack import letters
 from lti_tool.database import db
-from lti_tool.errors import NotHere
-from lti_tool.passback import service
-from lti_tool.registrar import export, queries
-from lti_tool.registrar.queries import Filter, Shown
-from lti_tool.registrar.words import STATE_TONES, STATE_WORDS, number
+from lti_tool.errors import AddressUnusable, MailMissing, NotHere
+from lti_tool.registrar import export, queries, stories, words
+from lti_tool.registrar.queries import Shown
+from lti_tool.routes.forms import whole
 from lti_tool.routes.guards import Visit, Who, allow
+from lti_tool.routes.ledger_form import query_of, wanted
 
 blueprint = Blueprint("ledger", __name__)
+_WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 @blueprint.get("/l/<launch>/ledger")
 @allow(Who.REGISTRAR)
 def overview(visit: Visit) -> ResponseReturnValue:
     """All scores of the deployment, a page at a time."""
-    wanted = _wanted()
-    page = queries.page(visit.launch.deployment_pk, wanted, request.args.get("page", 1, type=int))
+    asked = wanted()
+    page = queries.page(visit.launch.deployment_pk, asked, request.args.get("page", 1, type=whole))
+    who = None if asked.person is None else stories.name_of(visit.launch.deployment_pk, asked.person)
     return render_template(
         "ledger/overview.html",
         visit=visit,
         deployment=visit.launch.deployment,
-        wanted=wanted,
+        wanted=asked,
         ledger=page,
-        filters=[(one, visit.url("ledger.overview", **_query(wanted, one))) for one in Shown],
-        url_for_page=lambda at: visit.url("ledger.overview", **_query(wanted), page=at),
-        csv_url=visit.url("ledger.as_csv", **_query(wanted)),
-        words=STATE_WORDS,
-        tones=STATE_TONES,
-        number=number,
+        alerts=watch.standing(visit.launch.deployment_pk),
+        alert_rules=alert_rules,
+        person=who,
+        choices=queries.choices(visit.launch.deployment),
+        filters=[(one, visit.url("ledger.overview", **query_of(asked, show=one.value))) for one in Shown],
+        query_of=query_of,
+        url_for_page=lambda at: visit.url("ledger.overview", **query_of(asked), page=at),
+        words=words,
     )
 
 
@@ -40,55 +49,63 @@ def overview(visit: Visit) -> ResponseReturnValue:
 @allow(Who.REGISTRAR)
 def as_csv(visit: Visit) -> ResponseReturnValue:
     """The same rows as a file, however many there are."""
-    batches = queries.every(visit.launch.deployment_pk, _wanted())
-    name = f"tessera-ledger-{clock.now():%Y-%m-%d}.csv"
-    return Response(
-        stream_with_context(export.lines(batches)),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
-    )
+    batches = queries.every(visit.launch.deployment_pk, wanted())
+    return _file("csv", "text/csv; charset=utf-8", stream_with_context(export.lines(batches)))
+
+
+@blueprint.get("/l/<launch>/ledger.xlsx")
+@allow(Who.REGISTRAR)
+def as_workbook(visit: Visit) -> ResponseReturnValue:
+    """The same rows as a workbook, with numbers and dates as such."""
+    batches = queries.every(visit.launch.deployment_pk, wanted())
+    return _file("xlsx", _WORKBOOK, stream_with_context(export.workbook(batches)))
 
 
 @blueprint.get("/l/<launch>/ledger/<int:score_id>")
 @allow(Who.REGISTRAR)
 def story(visit: Visit, score_id: int) -> ResponseReturnValue:
     """One score: what it says, where it comes from, and every try to send it."""
-    found = queries.story(visit.launch.deployment_pk, score_id)
+    return _story(visit, score_id)
+
+
+def _story(visit: Visit, score_id: int, *, error: str | None = None) -> str:
+    found = stories.story(visit.launch.deployment_pk, score_id)
     if found is None:
         raise NotHere
     return render_template(
         "ledger/story.html",
         visit=visit,
         story=found,
-        words=STATE_WORDS,
-        tones=STATE_TONES,
-        number=number,
+        words=words,
+        mail=mail.possible(),
+        error=error,
+        typed=request.form.get("address", ""),
     )
 
 
-@blueprint.post("/l/<launch>/ledger/<int:score_id>/send")
+@blueprint.post("/l/<launch>/ledger/<int:score_id>/personal-link")
 @allow(Who.REGISTRAR)
-def send_again(visit: Visit, score_id: int) -> ResponseReturnValue:
-    """Send a score that needs attention once more; leads to the row that takes its place."""
-    if queries.story(visit.launch.deployment_pk, score_id) is None:
+def restore(visit: Visit, score_id: int) -> ResponseReturnValue:
+    """Bring somebody who has left back to their badges: a letter with a link, which nobody here gets to see."""
+    found = stories.story(visit.launch.deployment_pk, score_id)
+    if found is None:
         raise NotHere
-    score = service.resend(score_id, visit.account.id, now=clock.now())
-    if score is None:
-        return redirect(visit.url("ledger.story", score_id=score_id, done="not-parked"), code=303)
-    successor = score.id
+    if not mail.possible():
+        raise MailMissing
+    typed = request.form.get("address", "")
+    try:
+        letters.ask_to_restore(found.row.person_id, typed, actor=visit.account.id, now=clock.now())
+    except AddressUnusable as refused:
+        error = refused.detail or "This is no complete e-mail address."
+        return _story(visit, score_id, error=error), 422
     db.session.commit()
-    tasks.wake()
-    return redirect(visit.url("ledger.story", score_id=successor, done="sent-again"), code=303)
+    return redirect(visit.url("ledger.story", score_id=score_id, done="link-sent"), code=303)
 
 
-def _wanted() -> Filter:
-    """What the address asks for; nonsense shows everything."""
-    asked = request.args.get("show", "")
-    shown = Shown(asked) if asked in set(Shown) else Shown.ALL
-    return Filter(shown=shown, course=request.args.get("course", "").strip()[:100])
-
-
-def _query(wanted: Filter, shown: Shown | None = None) -> dict[str, str]:
-    shown = wanted.shown if shown is None else shown
-    query = {} if shown is Shown.ALL else {"show": shown.value}
-    return query | ({"course": wanted.course} if wanted.course else {})
+def _file(ending: str, content_type: str, pieces: Iterable[str] | Iterable[bytes]) -> Response:
+    name = f"tessera-ledger-{clock.now():%Y-%m-%d}.{ending}"
+    return Response(
+        pieces,
+        content_type=content_type,
+        headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+    )

@@ -1,17 +1,18 @@
-"""Pages that need no launch: what Tessera is, what can be earned, who issues, and badges that earners share."""
+"""Pages that need no launch: what Tessera is, what can be earned, and badges that earners share."""
 
 from flask import Blueprint, Response, current_app, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import text
 
 from lti_tool import clock
-from lti_tool.badges import images, open_badge, proof, verification
+from lti_tool.assessment.stacks import way_for_anybody, ways_on_offer
+from lti_tool.badges import endorsements, images
 from lti_tool.badges import queries as badges
-from lti_tool.badges.service import ASSESSED_BY_ONE
+from lti_tool.badges.achievements import ASSESSED_BY_ONE, address, stack_address
 from lti_tool.credentials import queries
 from lti_tool.credit.service import rules_of
 from lti_tool.database import db
-from lti_tool.routes import backpack
+from lti_tool.routes import badge_files, previews, verify
 from lti_tool.routes.forms import whole
 from lti_tool.routes.guards import Who, allow
 
@@ -41,7 +42,11 @@ def catalogue() -> ResponseReturnValue:
     page = max(1, request.args.get("page", 1, type=whole))
     versions, total = queries.page_of_current(page, PAGE_SIZE)
     return render_template(
-        "public/catalogue.html", versions=versions, page=page, pages=-(-total // PAGE_SIZE)
+        "public/catalogue.html",
+        versions=versions,
+        page=page,
+        pages=-(-total // PAGE_SIZE),
+        stacks=ways_on_offer() if page == 1 else [],
     )
 
 
@@ -55,8 +60,9 @@ def credential(key: str, number: int | None = None) -> ResponseReturnValue:
         "public/credential.html",
         version=version,
         credit=rules_of(version.id),
-        stacks=queries.stacks_with([version.credential_id]),
+        stacks=queries.stacks_asking(version.credential_id),
         assessed_by_one=ASSESSED_BY_ONE,
+        endorsements=endorsements.standing([address(key, version.number)], now=clock.now()),
     )
 
 
@@ -69,45 +75,44 @@ def credential_picture(key: str, number: int) -> ResponseReturnValue:
 
 
 @blueprint.get("/stacks/<key>")
+@blueprint.get("/stacks/<key>/<int:number>")
 @allow(Who.ANYONE)
-def stack(key: str) -> ResponseReturnValue:
-    """A stack and the micro-credentials it is made of."""
+def stack(key: str, number: int | None = None) -> ResponseReturnValue:
+    """A stack and the micro-credentials it asks for; the id of what its badge says."""
     found = queries.stack_by_key(key)
-    current = queries.current_of([part.credential_id for part in found.parts])
-    return render_template("public/stack.html", stack=found, current=current)
+    way = way_for_anybody(found, number)
+    return render_template(
+        "public/stack.html",
+        stack=found,
+        way=way,
+        endorsements=endorsements.standing([stack_address(key, way.version.number)], now=clock.now()),
+    )
 
 
 @blueprint.get("/stacks/<key>/badge.png")
+@blueprint.get("/stacks/<key>/<int:number>/badge.png")
 @allow(Who.ANYONE)
-def stack_picture(key: str) -> ResponseReturnValue:
+def stack_picture(key: str, number: int | None = None) -> ResponseReturnValue:
     """What the badge of a stack looks like."""
-    found = queries.stack_by_key(key)
-    return _picture(found.badge_symbol, found.badge_colour, found.badge_shape)
-
-
-@blueprint.get("/issuers/<int:number>")
-@blueprint.get("/issuers/<int:number>/did.json")
-@allow(Who.ANYONE)
-def did(number: int) -> ResponseReturnValue:
-    """The issuer's DID document: the keys that its badges are checked with, also those no longer used."""
-    issuer = badges.issuer(number)
-    keys = [proof.key_from_multikey(key.multibase) for key in issuer.keys]
-    answer = jsonify(open_badge.did_document(issuer.did, keys))
-    answer.mimetype = "application/did+json"
-    answer.headers["Access-Control-Allow-Origin"] = "*"
-    answer.headers["Cache-Control"] = "public, max-age=300"
-    return answer
+    version = way_for_anybody(queries.stack_by_key(key), number).version
+    return _picture(version.badge_symbol, version.badge_colour, version.badge_shape)
 
 
 @blueprint.get("/shared/<token>")
 @allow(Who.ANYONE)
 def shared(token: str) -> ResponseReturnValue:
     """A badge that its earner shows to the world, checked anew each time."""
-    consent = badges.shared(token)
+    consent = badges.shared(token, now=clock.now())
     document = badges.document(consent.badge_id)
-    verdict = verification.verify(document.encode(), keys=badges.key_of, now=clock.now())
+    verdict = verify.own(document)
     page = current_app.make_response(
-        render_template("public/shared.html", share=consent, badge=consent.badge, verdict=verdict)
+        render_template(
+            "public/shared.html",
+            share=consent,
+            badge=consent.badge,
+            verdict=verdict,
+            preview=previews.of_shared(consent, verdict),
+        )
     )
     return _unlisted(page)
 
@@ -116,22 +121,22 @@ def shared(token: str) -> ResponseReturnValue:
 @allow(Who.ANYONE)
 def shared_json(token: str) -> ResponseReturnValue:
     """The shared badge as a file."""
-    return _unlisted(backpack.json_file(badges.shared(token).badge))
+    return _unlisted(badge_files.json_file(badges.shared(token, now=clock.now()).badge))
 
 
 @blueprint.get("/shared/<token>/badge.png")
 @allow(Who.ANYONE)
 def shared_png(token: str) -> ResponseReturnValue:
     """The shared badge inside its picture."""
-    return _unlisted(backpack.png_file(badges.shared(token).badge))
+    return _unlisted(badge_files.png_file(badges.shared(token, now=clock.now()).badge))
 
 
 @blueprint.get("/shared/<token>/picture.svg")
 @allow(Who.ANYONE)
 def shared_picture(token: str) -> ResponseReturnValue:
     """What the shared badge looks like."""
-    badge = badges.shared(token).badge
-    return _unlisted(backpack.svg_picture(badge.symbol, badge.colour, badge.shape))
+    badge = badges.shared(token, now=clock.now()).badge
+    return _unlisted(badge_files.svg_picture(badge.symbol, badge.colour, badge.shape))
 
 
 def _unlisted(answer: Response) -> Response:

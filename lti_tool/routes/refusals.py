@@ -1,115 +1,29 @@
 """The one place where a refusal becomes a page: what happened, what to do next, and a reference for support.
 
-A page says nothing of anybody and has nothing to press but links back, so it may be shown in any frame: a person
-whose launch failed sits in one.
+Somebody whose launch failed sits in a frame. Where the visit or the waiting launch is known, its platform alone
+may frame the page. Before that nobody can say whose frame it is, and a blank one would help nobody: such a page
+says nothing of anybody and has nothing to press but links, so any site may frame it. Pages that no platform
+shows are framed by none.
 """
 
 import logging
 import secrets
-from dataclasses import dataclass
+from typing import Any
 
-from flask import Flask, g, jsonify, render_template, request
+from flask import Flask, current_app, g, jsonify, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from lti_tool import errors
 from lti_tool.database import db
+from lti_tool.routes.guards import Who
+from lti_tool.routes.refusals_arriving import ARRIVING, Page
+from lti_tool.routes.unsaved import NOT_SAVED, typed_words
 
 log = logging.getLogger(__name__)
-_BACK = "Go back to your course and open the activity again."
-
-
-@dataclass(frozen=True)
-class Page:
-    """How a refusal reads. ``next_step`` says what the person can do now."""
-
-    status: int
-    title: str
-    happened: str
-    next_step: str
-
 
 PAGES: dict[type[errors.Refused], Page] = {
-    errors.PlatformUnknown: Page(
-        400,
-        "This learning platform is not connected",
-        "The link came from a learning platform that this Tessera does not know.",
-        "Ask your LMS administrator to connect it. They will need the command “lti-tool platform add”.",
-    ),
-    errors.DeploymentUnknown: Page(
-        403,
-        "Tessera is not switched on here",
-        "Your learning platform is known, but this place in it (the deployment) has not been allowed.",
-        "Ask your LMS administrator to add the deployment with “lti-tool platform add”.",
-    ),
-    errors.LaunchForged: Page(
-        400,
-        "This link could not be trusted",
-        "The message that should have come from your learning platform was changed, or was not made for this browser.",
-        _BACK + " If it happens again, give the reference below to your LMS administrator.",
-    ),
-    errors.LaunchUsed: Page(
-        400,
-        "This link was already used",
-        "Each click in your course opens Tessera once. The page was reloaded, or opened a second time.",
-        _BACK + " Your work is safe.",
-    ),
-    errors.LaunchExpired: Page(
-        400,
-        "This took too long",
-        "Too much time passed between the click in your course and the arrival here, "
-        "or the clocks of the two systems differ.",
-        _BACK,
-    ),
-    errors.LaunchMalformed: Page(
-        400,
-        "The link from your learning platform is incomplete",
-        "The message did not say everything that Tessera needs.",
-        _BACK + " If it happens again, give the reference below to your LMS administrator.",
-    ),
-    errors.LaunchAnonymous: Page(
-        403,
-        "Please sign in to your course first",
-        "Your learning platform did not say who you are, and work here must belong to somebody.",
-        "Sign in to your learning platform, then open the activity again.",
-    ),
-    errors.CookieBlocked: Page(
-        400,
-        "Your browser kept a cookie back",
-        "Tessera needs one cookie to know that it is still you. Your browser did not return it.",
-        "Allow cookies for this site, or open the activity in a new window, then try again.",
-    ),
-    errors.PlatformSaidNo: Page(
-        400,
-        "Your learning platform did not open the activity",
-        "It answered the sign-in with an error. Most often the link was used twice or you were signed out.",
-        "Sign in to your course again, then open the activity once more.",
-    ),
-    errors.PlatformSilent: Page(
-        503,
-        "Your learning platform does not answer",
-        "Tessera must fetch the platform's public keys to check the link, and could not.",
-        "Wait a minute, then open the activity again. Nothing is lost.",
-    ),
-    errors.SessionOver: Page(
-        401,
-        "This visit is over",
-        "The page was opened too long ago, in another browser, or its address was copied.",
-        _BACK + " What you saved is there.",
-    ),
-    errors.RoleRefused: Page(
-        403,
-        "This page is for somebody else",
-        "Your role in this course does not open it.",
-        "Go back to your course. If your role is wrong, ask the instructor or your LMS administrator.",
-    ),
-    errors.DeskClosed: Page(
-        403,
-        "You are not on the list for the registrar's desk",
-        "You are an administrator of the learning platform. The desk shows grades, "
-        "so it opens only for the people on its access list.",
-        "Ask the operator of Tessera to run the command below, then open Tessera again.",
-    ),
+    **ARRIVING,
     errors.NotHere: Page(
         404,
         "There is nothing here",
@@ -128,6 +42,13 @@ PAGES: dict[type[errors.Refused], Page] = {
         "The link in the course does not name a micro-credential that Tessera knows.",
         "As faculty, delete the activity and add it again with “Add from Tessera”. "
         "As a student, tell your instructor.",
+    ),
+    errors.ActivityUnlinked: Page(
+        404,
+        "This activity is not ready yet",
+        "It was probably copied from another course, and your instructor still has to say which micro-credential it "
+        "is.",
+        "Tell your instructor to open it once; it takes one click. What you did in other courses is safe.",
     ),
     errors.ChangedElsewhere: Page(
         409,
@@ -183,6 +104,18 @@ PAGES: dict[type[errors.Refused], Page] = {
         "The task has as many pieces of evidence as it can hold.",
         "Go back and remove one before adding another.",
     ),
+    errors.PartLocked: Page(
+        409,
+        "This part is not open yet",
+        "The stack opens its parts one after the other.",
+        "Go back to the map of the stack; it says what comes first.",
+    ),
+    errors.CredentialRetired: Page(
+        409,
+        "This micro-credential has been retired",
+        "Nobody can begin it any more. Work that was begun may be finished, and badges that were earned stay good.",
+        "Ask your instructor what takes its place.",
+    ),
     errors.AlreadyDecided: Page(
         409,
         "Already decided",
@@ -219,6 +152,66 @@ PAGES: dict[type[errors.Refused], Page] = {
         "It was awarded; its signature follows within seconds.",
         "Reload the page in a moment.",
     ),
+    errors.BadgeRevoked: Page(
+        409,
+        "This badge has been taken back",
+        "It was revoked, or another one was issued in its place, perhaps in another tab.",
+        "Reload the page to see how it stands.",
+    ),
+    errors.ReasonMissing: Page(
+        422,
+        "Please say why",
+        "A badge is taken back only with a reason. Whoever checks the badge later reads it.",
+        "Go back, write the reason, and try again.",
+    ),
+    errors.SubjectChosen: Page(
+        409,
+        "This is settled already",
+        "It has been chosen whom the badge names, perhaps in another tab.",
+        "Reload the page. If it should name another address, ask for it to be issued again.",
+    ),
+    errors.BadgeStands: Page(
+        409,
+        "There is nothing to mend",
+        "The badge stands, or its earner holds another one for the same by now.",
+        "Reload the page to see how things are.",
+    ),
+    errors.OwnBadge: Page(
+        403,
+        "This is your own badge",
+        "As faculty, nobody takes back or re-issues a badge that they earned themselves.",
+        "Ask a colleague. What you show of it, you choose under “My badges”.",
+    ),
+    errors.AddressUnusable: Page(
+        422,
+        "That address cannot be used",
+        "It is not a complete e-mail address, or you have as many here as anybody needs.",
+        "Go back and check it.",
+    ),
+    errors.TooManyLetters: Page(
+        429,
+        "Too many letters just now",
+        "More letters were asked for in the last minutes than anybody needs.",
+        "Look into your mailbox, the folder for spam as well, and try again in an hour.",
+    ),
+    errors.TermUnusable: Page(
+        422,
+        "This term cannot be saved",
+        "A term needs a name of its own, and does not end before it begins.",
+        "Go back, change it, and save again.",
+    ),
+    errors.SisFileUnusable: Page(
+        422,
+        "This file cannot be used",
+        "It is no CSV file with columns that say who has which SIS id.",
+        "Go back, choose “CSV UTF-8” when you save it, and upload it again.",
+    ),
+    errors.MailMissing: Page(
+        503,
+        "No mail can be sent from here",
+        "This Tessera has no mail server, so it cannot send you a link.",
+        "Ask the program that awarded the badge: its operator can give you a personal link.",
+    ),
     errors.SelectionRefused: Page(
         422,
         "Please choose again",
@@ -244,7 +237,11 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(errors.Refused)
     def refused(error: errors.Refused) -> ResponseReturnValue:
-        return _answer(PAGES[type(error)], type(error).__name__, error.detail)
+        page, kind = PAGES[type(error)], type(error).__name__
+        typed = typed_words() if isinstance(error, NOT_SAVED) else []
+        if typed:
+            return _refused(page, kind, "unsaved.html", typed=typed)
+        return _answer(page, kind, error.detail)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> ResponseReturnValue:
@@ -262,14 +259,23 @@ def register(app: Flask) -> None:
 def _answer(
     page: Page, kind: str, detail: str = "", *, fault: Exception | None = None
 ) -> ResponseReturnValue:
+    visit = g.get("visit")
+    desk = visit.launch if visit is not None and kind == errors.DeskClosed.__name__ else None
+    return _refused(page, kind, "refusal.html", fault=fault, detail=detail, desk=desk)
+
+
+def _refused(
+    page: Page, kind: str, template: str, *, fault: Exception | None = None, **facts: Any
+) -> ResponseReturnValue:
+    """The page, with a reference under which the log has what happened."""
     db.session.rollback()
     reference = secrets.token_hex(4)
-    facts = {"reference": reference, "kind": kind, "status": page.status, "endpoint": request.endpoint}
+    logged = {"reference": reference, "kind": kind, "status": page.status, "endpoint": request.endpoint}
     if fault is not None:
-        log.error("fault", extra=facts, exc_info=fault)
+        log.error("fault", extra=logged, exc_info=fault)
     else:
-        log.info("refused", extra=facts)
-    g.frame_anywhere = True
+        log.info("refused", extra=logged)
+    g.frame_anywhere = "framers" not in g and _sits_in_a_frame()
     if request.accept_mimetypes.best_match(("text/html", "application/json")) == "application/json":
         body = {
             "error": page.title,
@@ -278,8 +284,13 @@ def _answer(
             "reference": reference,
         }
         return jsonify(body), page.status
-    visit = g.get("visit")
-    desk = visit.launch if visit is not None and kind == errors.DeskClosed.__name__ else None
     return render_template(
-        "refusal.html", page=page, detail=detail, reference=reference, desk=desk
+        template, page=page, reference=reference, way_back=g.get("way_back"), **facts
     ), page.status
+
+
+def _sits_in_a_frame() -> bool:
+    """Whether a platform may have shown this address: one of a launch or of a visit, or none of ours at all."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    on_the_way = getattr(view, "allowed", None) in (Who.PLATFORM, Who.ARRIVING)
+    return view is None or on_the_way or "launch" in (request.view_args or {})

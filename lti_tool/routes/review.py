@@ -11,6 +11,7 @@ from lti_tool import clock, tasks
 from lti_tool.assessment import queries, service
 from lti_tool.assessment.models import Outcome
 from lti_tool.assessment.rules import Mark, judgement
+from lti_tool.backpack.service import hide_evidence
 from lti_tool.credentials.models import Version
 from lti_tool.database import db
 from lti_tool.errors import (
@@ -21,6 +22,7 @@ from lti_tool.errors import (
     RatingsMissing,
     SubmissionWithdrawn,
 )
+from lti_tool.registrar.words import number
 from lti_tool.routes.files import send_evidence
 from lti_tool.routes.guards import Visit, Who, allow
 from lti_tool.submissions import service as submissions
@@ -82,7 +84,7 @@ def record(visit: Visit, submission_id: int) -> ResponseReturnValue:
     except AlreadyDecided:
         if not _same_again(visit, submission, typed):
             raise
-    return redirect(visit.url("course.overview", done=_news(visit, typed)), code=303)
+    return redirect(visit.url("course.overview", done=_news(visit, submission, typed)), code=303)
 
 
 @blueprint.get("/l/<launch>/review/<int:submission_id>/evidence/<int:evidence_id>")
@@ -114,7 +116,9 @@ def report(visit: Visit, submission_id: int, evidence_id: int) -> ResponseReturn
     _piece(visit, submission_id, evidence_id)
     note = _tidy(request.form.get("note", ""))
     submissions.report_privacy_problem(evidence_id, visit.account.id, note, now=clock.now())
+    hide_evidence(evidence_id, actor=visit.account.id, now=clock.now())
     db.session.commit()
+    tasks.wake()
     return redirect(visit.url("course.overview", done="privacy-reported"), code=303)
 
 
@@ -148,9 +152,13 @@ def _same_again(visit: Visit, submission: Submission, typed: Typed) -> bool:
     )
 
 
-def _news(visit: Visit, typed: Typed) -> str:
+def _news(visit: Visit, submission: Submission, typed: Typed) -> str:
+    if submission.attempt.rehearsal:
+        return "decided-rehearsal"
     if typed.outcome is Outcome.NOT_YET:
         return "decided-not-yet"
+    if visit.activity.stack_id is not None:
+        return "decided-part"
     return "decided" if visit.activity.line_item_url is not None else "decided-without-column"
 
 
@@ -167,6 +175,7 @@ def _form(visit: Visit, submission: Submission, typed: Typed, errors: Sequence[t
         errors=errors,
         needed=service.pass_rule(version).needed(len(version.criteria)),
         judged=_judged(version, typed.marks),
+        score=_score(visit, version, typed.marks),
         earlier=[
             item for item in queries.history(submission.attempt_id) if item.submission_id != submission.id
         ],
@@ -179,6 +188,15 @@ def _judged(version: Version, marks: Mapping[str, Mark]) -> str | None:
         return None
     judged = judgement(service.pass_rule(version), service.rubric_of(version), marks)
     return judged.reason
+
+
+def _score(visit: Visit, version: Version, marks: Mapping[str, Mark]) -> str | None:
+    """What the gradebook gets by the ratings so far; nothing before the last of them."""
+    if any(criterion.key not in marks or not marks[criterion.key].level for criterion in version.criteria):
+        return None
+    judged = judgement(service.pass_rule(version), service.rubric_of(version), marks)
+    score = service.would_score(visit.activity, version, marks, demonstrated=judged.demonstrated)
+    return None if score is None else number(score)
 
 
 def _readable(visit: Visit, submission_id: int) -> Submission:

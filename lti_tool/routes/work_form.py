@@ -3,21 +3,18 @@
 The words come first and by themselves; no file, link, second tab or visit that is over may cost them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import wraps
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, BinaryIO, cast
 
-from flask import g, render_template, request
-from flask.typing import ResponseReturnValue
+from flask import g, request
 from werkzeug.datastructures import FileStorage
 from werkzeug.formparser import FormDataParser
 
 from lti_tool import clock, errors
 from lti_tool.database import db
 from lti_tool.routes.forms import whole
-from lti_tool.routes.refusals import PAGES
 from lti_tool.settings import current
 from lti_tool.submissions import rules, service
 from lti_tool.submissions.queries import Draft, TaskView
@@ -25,7 +22,6 @@ from lti_tool.submissions.queries import Draft, TaskView
 LARGEST_BODY = 2 * 1024**3
 """Bytes. Beyond this even the words are refused: some hours of a telephone's video."""
 _IN_MEMORY = 500 * 1024
-_NOT_SAVED = (errors.SessionOver, errors.FormStale, errors.WorkClosed)
 _WHY_NOT = {
     errors.UploadEmpty: "it is empty (0 bytes). Check it on your computer, then choose it again.",
     errors.UploadTooLarge: "it is too large. Make it smaller, for example a lower video quality.",
@@ -52,6 +48,30 @@ class Sent:
     conflict: bool = False
     """Another tab had saved other words, so these were not written."""
 
+    was: dict[str, str] = field(default_factory=dict)
+    """Fingerprints of the answers as they stood when this page was loaded, by task key."""
+
+    def kept_back(self, saved: Mapping[str, str]) -> dict[str, str]:
+        """What the form must show instead of what is saved: what was typed, but for fields that only the other tab
+        has changed."""
+        if not self.conflict:
+            return self.answers
+        return {
+            key: text
+            for key, text in self.answers.items()
+            if rules.fingerprint(rules.tidy(text)) != self.was.get(key) or rules.tidy(text) == saved[key]
+        }
+
+    def changed_twice(self, saved: Mapping[str, str]) -> list[str]:
+        """Keys of the answers that both tabs have changed, each in its own way."""
+        return [
+            key
+            for key, text in self.kept_back(saved).items()
+            if self.conflict
+            and rules.tidy(text) != saved[key]
+            and rules.fingerprint(saved[key]) != self.was.get(key)
+        ]
+
     @property
     def kept(self) -> bool:
         return not self.problems and not self.conflict
@@ -67,32 +87,6 @@ def prepare() -> None:
     request.form_data_parser_class = _CappedFiles
 
 
-def keeping_words(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
-    """Where the work cannot be saved at all, hand the words back to the person who typed them."""
-
-    @wraps(view)
-    def guarded(**path: Any) -> ResponseReturnValue:
-        try:
-            return view(**path)
-        except _NOT_SAVED as refusal:
-            db.session.rollback()
-            # As for every refusal: a visit that is over cannot say who may frame it.
-            g.frame_anywhere = True
-            page = PAGES[type(refusal)]
-            return render_template("work/unsaved.html", page=page, typed=_typed()), page.status
-
-    return guarded
-
-
-def _typed() -> list[tuple[str, str]]:
-    prefix = rules.answer_field("")
-    return [
-        (name.removeprefix(prefix).replace("-", " ").capitalize(), rules.tidy(text))
-        for name, text in request.form.items()
-        if name.startswith(prefix) and text.strip()
-    ]
-
-
 def save(draft: Draft) -> Sent:
     """Save the words, then each file and link, and commit each, so that a bad one costs only itself.
 
@@ -106,6 +100,7 @@ def save(draft: Draft) -> Sent:
             if rules.answer_field(task.key) in request.form
         },
         note=request.form.get("note", draft.attempt.note),
+        was={task.key: request.form.get(f"was-{task.key}", "") for task in tasks},
     )
     attempt_id = draft.attempt.id
     revision = request.form.get("revision", -1, type=whole)

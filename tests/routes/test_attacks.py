@@ -25,25 +25,26 @@ from werkzeug.routing import Rule
 from lti_tool import clock, errors, http
 from lti_tool.assessment.models import Outcome
 from lti_tool.assessment.service import decide
+from lti_tool.backpack import addresses, consents, sharing
 from lti_tool.badges.models import Badge
-from lti_tool.badges.service import sign_due
+from lti_tool.badges.signing import sign_due
 from lti_tool.credentials.models import Credential, Placement, Stack
 from lti_tool.database import db
 from lti_tool.lti.addresses import may_carry_token
 from lti_tool.lti.models import LoginState
+from lti_tool.passback.models import Score, ScoreState
 from lti_tool.people.models import Account
 from lti_tool.routes import verify
 from lti_tool.routes.guards import Who
 from lti_tool.submissions import service as submissions
 from lti_tool.submissions.models import (
-    Attempt,
     AttemptPlacement,
-    AttemptState,
     Evidence,
     PrivacyReport,
     Submission,
 )
 from tests.lti.platform_double import AGS, ISSUER, PUBLIC_URL, FakePlatform
+from tests.registrar.rows import owe
 from tests.routes.earner import PNG, Earner, key_of, upload
 from tests.routes.test_entry import INSTRUCTOR, LEARNER, Person, key, person, platform
 from tests.support.apps import NOON, fill, running
@@ -57,10 +58,10 @@ __all__ = ["key", "person", "platform"]
 ROOT = "https://tool.localhost"
 MARK = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 ALLOWED = {
-    "lena": {Who.VISITOR, Who.EARNER},
-    "ingrid": {Who.VISITOR, Who.FACULTY},
-    "otto": {Who.VISITOR, Who.FACULTY},
-    "ada": {Who.VISITOR},
+    "lena": {Who.VISITOR, Who.HOLDER, Who.EARNER},
+    "ingrid": {Who.VISITOR, Who.STAFF, Who.HOLDER, Who.FACULTY},
+    "otto": {Who.VISITOR, Who.STAFF, Who.HOLDER, Who.FACULTY},
+    "ada": {Who.VISITOR, Who.STAFF, Who.HOLDER},
 }
 
 
@@ -87,6 +88,12 @@ class Scene:
             self.report, self.hidden = report.id, report.evidence_id
             self.badge = db.session.scalars(select(Badge.id)).one()
             self.key = version_of(submission).credential.key
+            self.attempt = submission.attempt_id
+            lena = campus.persons["lena"]
+            self.address = addresses.ask(lena, "lena@example.org", now=NOON).id
+            sharing.share(self.badge, person_id=lena, name=None, now=NOON)
+            self.consent = consents.of_badge(self.badge)[0].id
+            sharing.unshare(self.badge, person_id=lena, now=NOON)
             db.session.commit()
             sign_due(now=NOON)
             self.other = add_placement(campus.deployment, campus.other_course, "link-9", self.key).id
@@ -101,8 +108,22 @@ class Scene:
             "report_id": self.report,
             "badge_id": self.badge,
             "score_id": 1,
+            "term_id": 1,
+            "person_id": self.campus.persons["lena"],
             "number": 1,
             "key": self.key,
+            "attempt_id": self.attempt,
+            "consent_id": self.consent,
+            "address_id": self.address,
+            "platform_id": self.campus.registration,
+            "registration_id": self.campus.registration,
+            "deployment_pk": self.campus.deployment,
+            "product": "canvas",
+            "invitation_id": 1,
+            "listed": 1,
+            "link_id": 1,
+            "ticket": "invented",
+            "name": "invented",
         }
         with self.app.test_request_context():
             return self.app.url_map.bind("tool.localhost").build(
@@ -159,7 +180,13 @@ def test_no_address_of_a_visit_opens_in_another_browser(scene: Scene):
 
 def test_a_form_with_the_token_of_another_browser_is_refused_everywhere(scene: Scene):
     stranger = visit_as(scene.app, scene.campus, "mateo").token()
-    actors = {Who.VISITOR: "lena", Who.EARNER: "lena", Who.FACULTY: "ingrid", Who.REGISTRAR: "rita"}
+    actors = {
+        Who.VISITOR: "lena",
+        Who.STAFF: "ingrid",
+        Who.EARNER: "lena",
+        Who.FACULTY: "ingrid",
+        Who.REGISTRAR: "rita",
+    }
     posts = [(rule, actors[who]) for rule, method, who in scene.rules() if method == "POST" and who in actors]
 
     for rule, who in posts:
@@ -242,19 +269,28 @@ def test_a_hidden_piece_keeps_its_name_to_itself(app: Flask, campus: Campus):
     assert "Timmy" not in lena.get("/work/tasks").text
 
 
-def test_in_student_view_everything_may_be_tried_and_nothing_is_handed_in(app: Flask, campus: Campus):
-    # The test student is nobody's own account, so faculty would assess themselves and be issued a real badge.
+def test_faculty_who_assess_themselves_in_student_view_are_issued_nothing(app: Flask, campus: Campus):
+    # The test student is nobody's own account, so the rule against judging own work does not see it.
     student = Earner(app, campus, "aiko")
     student.browser = visit_as(app, campus, "aiko", claims={"is_test_user": True})
     student.start(key_of(app, "no-children"))
     student.complete()
-
-    answer = student.hand_in()
-
-    assert "done=student-view" in answer.headers["Location"]
+    student.hand_in()
     with app.app_context():
-        assert db.session.scalars(select(Attempt.state)).one() is AttemptState.DRAFT
-        assert db.session.scalar(select(func.count()).select_from(Submission)) == 0
+        handed_in = db.session.scalars(select(Submission)).one()
+        marks = marks_for(version_of(handed_in))
+        decide(handed_in.id, campus.accounts["ingrid"], marks, "Mine.", Outcome.DEMONSTRATED, now=NOON)
+        db.session.commit()
+
+        assert sign_due(now=NOON) == 0
+        assert db.session.scalar(select(func.count()).select_from(Badge)) == 0
+        assert db.session.scalar(select(func.count()).select_from(Score)) == 0
+    # Nor later, when the same account comes by a launch that says nothing of a test.
+    later = visit_as(app, campus, "aiko")
+    later.post("/work/start", {"credential": key_of(app, "no-children")})
+    assert "badge-card" not in later.get("/badges").text
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(Score)) == 0
 
 
 # What a launch says
@@ -494,8 +530,26 @@ def test_numbers_and_letters_that_no_database_takes_are_refused_and_no_fault(eit
         ("/badges/%00/share", {}),
     ]
 
+    case = {f"case:{campus.placement}-{campus.accounts['lena']}": "zero"}
+    with app.app_context():
+        score_id, parked_id = (owe(campus, who).id for who in ("lena", "mateo"))
+        for each in (score_id, parked_id):
+            db.session.get_one(Score, each).state = ScoreState.PARKED
+        db.session.commit()
+    typed = [
+        (rita, f"/connections/deployments/{campus.deployment}/invitations", {"for": "x\0"}),
+        (rita, "/ledger/people", {"who": "\0"}),
+        (rita, "/ledger/terms", {"name": "A\0"}),
+        (rita, "/ledger/send", {"course": "\0", "section": "\0"}),
+        (rita, f"/ledger/{score_id}/settle", {"verb": "abandon", "note": "x\0"}),
+        (ingrid, f"/course/grades/{parked_id}", {"do": "drop", "reason": "x\0"}),
+        (ingrid, "/course/close-out", case | {"reason": "x\0"}),
+        (ingrid, "/course/close-out", case | {"reason": "x\0", "step": "confirm"}),
+    ]
+
     answers = {path: browser.get(path, buffered=True).status_code for browser, path in tried}
     answers |= {f"{path} {data}": earner.post(path, data).status_code for path, data in posts}
+    answers |= {f"{path} {data}": browser.post(path, data).status_code for browser, path, data in typed}
 
     assert {path: status for path, status in answers.items() if status >= 500} == {}
 
@@ -626,9 +680,9 @@ def test_a_small_file_with_endless_lists_is_refused_at_once(app: Flask, scene: S
     assert time.thread_time() - started < 2
 
 
-def test_checkers_beyond_two_are_asked_to_come_back_so_that_courses_go_on(app: Flask, scene: Scene):
+def test_checkers_beyond_three_are_asked_to_come_back_so_that_courses_go_on(app: Flask, scene: Scene):
     anyone = visit_as(app, scene.campus, "mateo")
-    with verify._places, verify._places:
+    with verify._places, verify._places, verify._places:
         busy = anyone.post(f"{ROOT}/verify", {"badge": upload(b"{}", "badge.json")})
 
     assert busy.status_code == 503
@@ -734,7 +788,13 @@ def test_no_proxy_keeps_a_page_that_may_carry_a_cookie_or_form_token(app: Flask,
 
 def test_every_page_of_a_visit_is_private_and_sends_no_referrer_away(scene: Scene):
     actors = {who: visit_as(scene.app, scene.campus, who) for who in ("lena", "ingrid", "rita")}
-    roles = {Who.VISITOR: "lena", Who.EARNER: "lena", Who.FACULTY: "ingrid", Who.REGISTRAR: "rita"}
+    roles = {
+        Who.VISITOR: "lena",
+        Who.STAFF: "ingrid",
+        Who.EARNER: "lena",
+        Who.FACULTY: "ingrid",
+        Who.REGISTRAR: "rita",
+    }
 
     for rule, method, who in scene.rules():
         if method == "GET" and who in roles:

@@ -329,9 +329,9 @@ def test_work_that_was_demonstrated_before_fills_the_column_of_the_activity_that
         elsewhere = add_placement(campus.deployment, campus.other_course, "link-3", key).id
         db.session.commit()
 
-    for placement in (anew, anew, elsewhere):
+    for placement, more in ((anew, {}), (anew, {}), (elsewhere, {"earlier": "use"})):
         lena = visit_as(app, campus, "lena", placement=placement)
-        lena.post("/work/start", {"credential": key})
+        lena.post("/work/start", {"credential": key} | more)
 
     with app.app_context():
         (here,) = db.session.scalars(select(Score).where(Score.placement_id == anew))

@@ -1,6 +1,7 @@
 """The door as a browser meets it: login and launch over HTTP, the cookie, and the page when it stays shut."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,17 +12,23 @@ from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
 from lti_tool import clock
+from lti_tool.credentials import catalog
 from lti_tool.credentials.models import Placement
+from lti_tool.credentials.service import store
 from lti_tool.database import db
 from lti_tool.lti import platform_keys, registrations
 from lti_tool.lti.models import Launch
 from lti_tool.lti.sessions import COOKIE_NAME
 from lti_tool.people.models import Account
+from lti_tool.routes.guards import form_token
+from lti_tool.stacks.rules import Group, Rule
 from tests.lti.conftest import recorded
 from tests.lti.platform_double import CLIENT_ID, ISSUER, LTI, PUBLIC_URL, FakePlatform, Key, fresh, sign
+from tests.support.apps import CONFIG
 
 ROOT = "https://tool.localhost"
 CUSTOM = LTI + "custom"
+TARGET = LTI + "target_link_uri"
 LEARNER, INSTRUCTOR, ADMINISTRATOR = "launch-learner.json", "launch-instructor.json", "claims-site-admin.json"
 
 
@@ -107,6 +114,74 @@ def test_a_second_login_keeps_the_cookie_of_the_first(person: Person) -> None:
     assert person.login().headers.getlist("Set-Cookie") == []
 
 
+@pytest.mark.parametrize(
+    "named", [{}, {"lti_deployment_id": "1"}, {"deployment_id": "1"}, {"deployment_id": "no"}]
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_login_by_either_method_with_the_deployment_named_either_way_or_not_at_all_leads_in(
+    person: Person, method: str, named: dict[str, str]
+) -> None:
+    """Canvas says deployment_id or lti_deployment_id, by version; the signed message decides."""
+    asked = {
+        "iss": ISSUER,
+        "client_id": CLIENT_ID,
+        "login_hint": "5",
+        "target_link_uri": f"{PUBLIC_URL}/lti/launch",
+        "canvas_region": "us-east-1",
+        "canvas_environment": "prod",
+        **named,
+    }
+    given = {"query_string": asked} if method == "GET" else {"data": asked}
+    onward = person.client.open("/lti/login", method=method, base_url=ROOT, **given)
+
+    answer = person.post(onward, person.claims(LEARNER, onward))
+
+    assert person.open(answer).status_code == 200
+
+
+def test_form_fields_besides_those_of_lti_are_no_matter(person: Person) -> None:
+    onward = person.login()
+    claims = person.claims(LEARNER, onward)
+    query = parse_qs(urlsplit(onward.headers["Location"]).query)
+    form = {
+        "utf8": "✓",
+        "authenticity_token": "x" * 64,
+        "lti_storage_target": "_parent",
+        "id_token": sign(claims, person.key),
+        "state": query["state"][0],
+    }
+
+    assert person.client.post("/lti/launch", data=form, base_url=ROOT).status_code == 303
+
+
+def test_somebody_whom_the_platform_does_not_name_is_asked_to_sign_in(person: Person) -> None:
+    """A public course of Canvas may be opened by anybody; work must belong to somebody."""
+    onward = person.login()
+    claims = person.claims(LEARNER, onward)
+    del claims["sub"]
+
+    page = person.post(onward, claims)
+
+    assert page.status_code == 403
+    assert "Please sign in to your course first" in page.text
+
+
+def test_moodle_s_non_editing_teacher_teaches_here_and_one_who_teaches_elsewhere_learns(
+    app: Flask, person: Person, key: Key
+) -> None:
+    elsewhere = [
+        "http://purl.imsglobal.org/vocab/lis/v2/institution/person#Instructor",
+        "http://purl.imsglobal.org/vocab/lis/v2/membership#Learner",
+    ]
+    assistant, student = person, Person(app, key)
+
+    teaching = assistant.open(assistant.launch("claims-non-editing-teacher.json"))
+    learning = student.open(student.launch(LEARNER, **{LTI + "roles": elsewhere}))
+
+    assert "Who is where" in teaching.text
+    assert "You are here as <strong>Learner" in learning.text
+
+
 def test_a_launch_is_answered_by_a_redirect_so_that_reload_posts_nothing(person: Person) -> None:
     answer = person.launch(LEARNER)
 
@@ -184,10 +259,11 @@ def test_an_unknown_platform_reads_whom_to_ask(person: Person) -> None:
 
     assert answer.status_code == 400
     assert "not connected" in answer.text
-    assert "lti-tool platform add" in answer.text
+    assert "Ask your LMS administrator to connect it" in answer.text
 
 
 def test_a_launch_in_another_browser_than_its_login_is_refused(app: Flask, person: Person, key: Key) -> None:
+    person.login()
     onward = person.login()
     claims = person.claims(LEARNER, onward)
     stranger = Person(app, key)
@@ -204,12 +280,103 @@ def test_a_refusal_may_be_shown_in_the_frame_where_the_person_sits(person: Perso
     assert "<form" not in answer.text
 
 
-def test_a_link_that_names_nothing_we_know_says_what_faculty_can_do(person: Person) -> None:
+def test_faculty_are_asked_what_a_link_is_that_names_nothing_we_know(person: Person) -> None:
     page = person.open(person.launch(INSTRUCTOR, **{CUSTOM: {"credential": "no-such-thing"}}))
 
-    assert page.status_code == 404
-    assert "no micro-credential yet" in page.text
-    assert "Add from Tessera" in page.text
+    assert page.status_code == 200
+    assert "Which micro-credential is" in page.text
+
+
+def test_a_link_of_a_stack_is_an_activity_with_the_parts_in_their_order(app: Flask, person: Person) -> None:
+    person.launch(INSTRUCTOR, **{CUSTOM: {"stack": "family-partnership"}})
+
+    with app.app_context():
+        placement = db.session.scalars(select(Placement)).one()
+        assert placement.stack is not None
+        assert placement.stack.key == "family-partnership"
+        assert [choice.credential.key for choice in placement.choices] == [
+            "routines-conversation",
+            "family-voice-iep",
+        ]
+
+
+def test_an_activity_of_a_stack_follows_the_catalogue(app: Flask, person: Person) -> None:
+    person.launch(INSTRUCTOR, **{CUSTOM: {"stack": "family-partnership"}})
+    shipped = catalog.load(CONFIG / "catalog", CONFIG / "frameworks")
+    family, *others = sorted(shipped.stacks, key=lambda stack: stack.key != "family-partnership")
+    parts = ("udl-variability", "routines-conversation")
+    other_parts = replace(family, version=2, rule=Rule((Group(2, parts),)))
+
+    with app.app_context():
+        store(replace(shipped, stacks=(other_parts, *others)), now=clock.now())
+        placement = db.session.scalars(select(Placement)).one()
+        # What only the earlier version asked for stays, for those who have begun under it.
+        assert [choice.credential.key for choice in placement.choices] == [*parts, "family-voice-iep"]
+
+
+def test_a_link_that_faculty_made_anew_offers_what_it_names_now(app: Flask, person: Person) -> None:
+    person.launch(INSTRUCTOR)
+    person.launch(INSTRUCTOR, **{CUSTOM: {"credential": "fading-prompts,udl-variability", "points": "25"}})
+    with app.app_context():
+        placement = db.session.scalars(select(Placement)).one()
+        offered = [choice.credential.key for choice in placement.choices]
+        assert (offered, placement.points) == (["fading-prompts", "udl-variability"], 25)
+    person.launch(INSTRUCTOR, **{CUSTOM: {"stack": "family-partnership"}})
+    person.launch(INSTRUCTOR, **{CUSTOM: {"credential": "no-such-thing"}})
+    person.launch(INSTRUCTOR, **{CUSTOM: {"credential": ""}})
+
+    with app.app_context():
+        placement = db.session.scalars(select(Placement)).one()
+        assert placement.stack is not None
+        assert [choice.credential.key for choice in placement.choices] == [
+            "routines-conversation",
+            "family-voice-iep",
+        ]
+        assert placement.points == 25
+
+
+def test_neither_a_learner_nor_an_address_makes_an_activity_something_else(
+    app: Flask, person: Person
+) -> None:
+    person.launch(INSTRUCTOR, **{CUSTOM: {"credential": "udl-variability"}})
+    another, stack = ({CUSTOM: {"credential": "fading-prompts"}}, {CUSTOM: {"stack": "family-partnership"}})
+    typed = f"{PUBLIC_URL}/lti/launch?stack=family-partnership"
+
+    tries = [
+        (LEARNER, another),
+        (LEARNER, stack),
+        (LEARNER, {CUSTOM: {}, TARGET: typed}),
+        (INSTRUCTOR, {CUSTOM: {}, TARGET: typed}),
+        (INSTRUCTOR, {CUSTOM: {"credential": "udl-variability"}, TARGET: typed}),
+    ]
+    for who, claims in tries:
+        assert person.launch(who, **claims).status_code == 303
+        with app.app_context():
+            placement = db.session.scalars(select(Placement)).one()
+            assert placement.stack is None
+            assert [choice.credential.key for choice in placement.choices] == ["udl-variability"]
+
+
+def test_work_that_was_begun_stays_in_an_activity_that_was_chosen_anew(app: Flask, person: Person) -> None:
+    base = person.launch(LEARNER).headers["Location"].rpartition("/")[0] + "/"
+    with app.test_request_context(
+        headers={"Cookie": f"{COOKIE_NAME}={person.client.get_cookie(COOKIE_NAME, 'tool.localhost').value}"}
+    ):
+        begin = {"csrf_token": form_token(), "credential": "udl-variability"}
+    person.client.post(f"{base}work/start", data=begin, base_url=ROOT)
+    person.launch(INSTRUCTOR, **{CUSTOM: {"credential": "fading-prompts"}})
+
+    page = person.open(person.launch(LEARNER, **{CUSTOM: {"credential": "fading-prompts"}}))
+
+    assert "Universal Design for Learning" in page.text
+    assert "Continue" in page.text
+
+
+def test_faculty_are_asked_what_the_link_of_an_unknown_stack_is(person: Person) -> None:
+    page = person.open(person.launch(INSTRUCTOR, **{CUSTOM: {"stack": "no-such-stack"}}))
+
+    assert page.status_code == 200
+    assert "Which micro-credential is" in page.text
 
 
 def test_an_observer_reads_that_the_page_is_for_somebody_else(person: Person) -> None:
@@ -234,7 +401,7 @@ def test_an_administrator_who_is_not_on_the_list_reads_the_command_for_it(person
 
 
 def test_a_course_role_never_opens_the_desk(person: Person) -> None:
-    base = person.launch(INSTRUCTOR).headers["Location"]
+    base = person.launch(INSTRUCTOR).headers["Location"].rpartition("/")[0] + "/"
 
     assert person.client.get(f"{base}ledger", base_url=ROOT).status_code == 403
 
@@ -253,3 +420,19 @@ def test_the_key_set_is_public_and_holds_no_private_part(person: Person) -> None
     keys = person.client.get("/lti/jwks").json["keys"]
 
     assert {"kty", "n", "e", "kid", "alg", "use"} == set(keys[0])
+
+
+def test_a_question_about_privacy_is_answered_after_all_the_checks(person: Person) -> None:
+    """A platform may send it without a course or a link."""
+    onward = person.login()
+    claims = person.claims(LEARNER, onward, **{LTI + "message_type": "DataPrivacyLaunchRequest"})
+    for claim in ("context", "resource_link"):
+        del claims[LTI + claim]
+
+    page = person.open(person.post(onward, claims))
+
+    assert page.status_code == 200
+    assert "What Tessera keeps of you" in page.text
+    assert "Sam1 Student1" in page.text
+    assert 'href="/help/data-flow" target="_blank"' in page.text
+    assert "already used" in person.post(onward, claims).text

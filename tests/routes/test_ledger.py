@@ -1,17 +1,23 @@
 import csv
 import io
+from decimal import Decimal
 
 import pytest
 from flask import Flask
+from openpyxl import load_workbook
+from sqlalchemy import select
 
 from lti_tool.database import db
 from lti_tool.lti.models import Launch
-from lti_tool.passback.models import Score, ScoreState
+from lti_tool.passback.models import Finding, Score, ScoreState
+from lti_tool.people.models import Account, Course, Membership
 from tests.registrar.rows import NOT_PUBLISHED, owe, send
+from tests.support.apps import NOON
 from tests.support.cast import Campus, build_campus
+from tests.support.submitted import begin_work, hand_in_work
 from tests.support.visits import visit_as
 
-ADDRESSES = ("/ledger", "/ledger.csv", "/ledger/1")
+ADDRESSES = ("/ledger", "/ledger.csv", "/ledger.xlsx", "/ledger/1", "/ledger/people", "/ledger/people/2")
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -191,3 +197,113 @@ def test_the_csv_opens_in_a_spreadsheet_and_keeps_to_the_filter(app: Flask, camp
     assert answer.data.startswith(b"\xef\xbb\xbf")
     rows = list(csv.DictReader(io.StringIO(answer.data.decode("utf-8-sig"), newline="")))
     assert [(row["Name"], row["State"]) for row in rows] == [("Lena Brandt", "Sent and accepted")]
+
+
+def test_a_person_is_found_by_name_or_sis_id_and_no_address_holds_either(app: Flask, campus: Campus):
+    with app.app_context():
+        owe(campus, "lena")
+    rita = visit_as(app, campus, "rita")
+
+    for typed in ("brandt", "s-LENA", "lena"):
+        page = rita.post("/ledger/people", {"who": typed})
+        assert "Lena Brandt" in page.text
+        assert "Mateo Ruiz" not in page.text
+        assert f"/ledger/people/{campus.persons['lena']}" in page.text
+
+    assert "Nobody found" in rita.post("/ledger/people", {"who": "%"}).text
+    assert "Nobody found" not in rita.get("/ledger/people").text
+
+
+@pytest.mark.parametrize("typed", ["Özdemir", "özdemir", "ÖZDEMIR"])
+def test_letters_beyond_a_to_z_are_found_in_either_case(app: Flask, campus: Campus, typed: str):
+    with app.app_context():
+        db.session.get_one(Account, campus.accounts["lena"]).name = "Elif Özdemir"
+        db.session.get_one(Course, campus.course).title = "Éducation inclusive"
+        owe(campus, "lena")
+        db.session.commit()
+    rita = visit_as(app, campus, "rita")
+
+    assert "Elif Özdemir" in rita.post("/ledger/people", {"who": typed}).text
+    assert "Elif Özdemir" in rita.get("/ledger", query_string={"course": "éducation"}).text
+
+
+def test_a_persons_page_says_why_a_grade_is_missing_although_no_score_was_ever_owed(
+    app: Flask, campus: Campus
+):
+    with app.app_context():
+        hand_in_work(campus, "lena")
+        begin_work(campus, "mateo")
+        db.session.commit()
+    rita = visit_as(app, campus, "rita")
+
+    pages = {who: rita.get(f"/ledger/people/{campus.persons[who]}").text for who in ("lena", "mateo", "aiko")}
+
+    assert "waits for an assessor" in pages["lena"]
+    assert "not handed in yet" in pages["mateo"]
+    assert "have not begun" in pages["aiko"]
+
+
+def test_a_persons_page_leads_to_the_story_of_each_score(app: Flask, campus: Campus):
+    with app.app_context():
+        score_id = owe(campus, "lena").id
+        send(NOT_PUBLISHED)
+    rita = visit_as(app, campus, "rita")
+
+    page = rita.get(f"/ledger/people/{campus.persons['lena']}").text
+
+    assert "Needs attention" in page
+    assert "Publish it." in page
+    assert f"/ledger/{score_id}" in page
+
+
+def test_people_of_another_deployment_are_neither_found_nor_shown(app: Flask, campus: Campus):
+    with app.app_context():
+        elsewhere = build_campus("moodle")
+        owe(elsewhere, "lena", column=None)
+    rita = visit_as(app, campus, "rita")
+
+    assert rita.post("/ledger/people", {"who": "brandt"}).text.count("Lena Brandt") == 1
+    assert rita.get(f"/ledger/people/{elsewhere.persons['lena']}").status_code == 404
+    assert "No scores here" in rita.get(f"/ledger?person={elsewhere.persons['lena']}").text
+
+
+def test_a_story_shows_what_the_platform_shows_now_the_work_and_who_did_what(app: Flask, campus: Campus):
+    with app.app_context():
+        score = owe(campus, "lena")
+        score.state, score.finding, score.read_at = ScoreState.OVERRIDDEN, Finding.OVERRIDDEN, NOON
+        score.shown_points, score.shown_possible = Decimal(7), Decimal(10)
+        db.session.commit()
+        score_id = score.id
+
+    page = visit_as(app, campus, "rita").get(f"/ledger/{score_id}").text
+
+    for words in ("7 of 10", "Hand-in 1", "by Tessera itself", "The LMS shows a different grade"):
+        assert words in page
+
+
+def test_the_form_of_the_desk_narrows_by_section_and_keeps_the_state(app: Flask, campus: Campus):
+    with app.app_context():
+        owe(campus, "lena")
+        owe(campus, "mateo", column=None)
+        membership = select(Membership).filter_by(account_id=campus.accounts["lena"])
+        db.session.scalars(membership).one().section_sis_id = "A-1"
+        db.session.commit()
+    rita = visit_as(app, campus, "rita")
+
+    assert "Lena Brandt" in rita.get("/ledger?section=a-1&term=0").text
+    assert "Lena Brandt" not in rita.get("/ledger?section=a-1&show=attention").text
+    assert 'name="show" value="attention"' in rita.get("/ledger?section=a-1&show=attention").text
+
+
+def test_the_workbook_comes_in_pieces_and_keeps_to_the_filter(app: Flask, campus: Campus):
+    with app.app_context():
+        owe(campus, "lena")
+        send()
+        owe(campus, "mateo", column=None)
+
+    answer = visit_as(app, campus, "rita").get("/ledger.xlsx?show=attention")
+
+    assert answer.headers["Content-Disposition"].endswith('.xlsx"')
+    assert answer.headers["Cache-Control"] == "no-store"
+    (sheet,) = load_workbook(io.BytesIO(answer.data)).worksheets
+    assert [row[2] for row in sheet.iter_rows(min_row=2, values_only=True)] == ["Mateo Ruiz"]

@@ -8,11 +8,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from lti_tool.badges import service, verification
+from lti_tool.badges import service, signing
 from lti_tool.badges.models import Badge
-from lti_tool.badges.queries import key_of
 from lti_tool.credentials.models import Version
 from lti_tool.database import db
+from lti_tool.routes import verify
 from tests.support.apps import NOON
 from tests.support.cast import Campus
 from tests.support.visits import Browser, visit_as
@@ -38,11 +38,11 @@ def award(campus: Campus, who: str, *keys: str) -> list[str]:
             credential_id=version.credential_id,
             decision_id=1,
             source="Example University",
-            email=None,
+            email=f"{who}@example.edu",
             now=NOON,
         )
     db.session.commit()
-    service.sign_due(now=NOON)
+    signing.sign_due(now=NOON)
     return ids
 
 
@@ -253,7 +253,7 @@ def test_verify_without_a_file_says_what_to_do(app: Flask) -> None:
     answer = visitor.post("/verify", base_url="https://tool.localhost", data={"csrf_token": token[1]})
 
     assert answer.status_code == 422
-    assert "Choose a file first." in answer.text
+    assert "Choose a file, paste the text of a badge, or give its address." in answer.text
 
 
 def test_a_badge_for_many_links_under_one_task_is_signed(app: Flask, campus: Campus) -> None:
@@ -269,14 +269,14 @@ def test_a_badge_for_many_links_under_one_task_is_signed(app: Flask, campus: Cam
             version=version,
             decision_id=1,
             source="Example University",
-            email=None,
+            email="lena@example.edu",
             evidence=links,
             now=NOON,
         )
         db.session.commit()
 
-        assert service.sign_due(now=NOON) == 1
-        assert verification.verify(badge.documents[0].text.encode(), keys=key_of, now=NOON).ok
+        assert signing.sign_due(now=NOON) == 1
+        assert verify.own(badge.documents[0].text).ok
 
 
 def test_a_badge_that_cannot_be_signed_holds_up_no_other(app: Flask, campus: Campus) -> None:
@@ -290,4 +290,4 @@ def test_a_badge_that_cannot_be_signed_holds_up_no_other(app: Flask, campus: Cam
         (whole,) = award(campus, "mateo", "udl-variability")
 
         assert db.session.get_one(Badge, whole).documents
-        assert service.sign_due(now=NOON, limit=1) == 0
+        assert signing.sign_due(now=NOON, limit=1) == 0

@@ -103,6 +103,8 @@ def test_a_draft_keeps_what_was_typed_and_decides_nothing(desk):
     assert "so far so good" in page
     assert page.count(" checked") == 9
     assert desk.state() is AttemptState.SUBMITTED
+    assert "Continue (draft)" in desk.ingrid.get("/course").text
+    assert "Continue (draft)" not in visit_as(desk.app, desk.campus, "otto").get("/course").text
 
 
 def test_recording_demonstrated_awards_the_badge_and_owes_the_grade(desk):
@@ -284,3 +286,19 @@ def test_a_file_is_shown_beside_the_rubric_and_framed_by_nobody_but_us_and_the_p
         assert answer.headers["Content-Security-Policy"].endswith(
             "frame-ancestors 'self' https://canvas.example.edu"
         )
+
+
+def test_the_assessor_reads_what_part_credit_comes_to_before_deciding(app: Flask, desk: Desk):
+    with app.app_context():
+        db.session.get_one(Placement, desk.campus.placement).score_policy = "criteria"
+        db.session.commit()
+        criteria = len(version_of(db.session.get_one(Submission, desk.submission)).criteria)
+
+    unrated = " ".join(desk.ingrid.get(desk.path).text.split())
+    desk.ingrid.post(desk.path, desk.ratings(below=1, intent="save"))
+    rated = " ".join(desk.ingrid.get(desk.path).text.split())
+
+    share = f"{10 * (criteria - 1) / criteria:.3f}".rstrip("0").rstrip(".")
+    assert "Posts the share of the criteria that are met, out of 10 points" in unrated
+    assert "By your ratings when this page was loaded" not in unrated
+    assert f"By your ratings when this page was loaded: {share} of 10." in rated

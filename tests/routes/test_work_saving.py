@@ -222,6 +222,23 @@ def test_two_tabs_lose_neither_text(lena: Earner):
     assert "Words of the second tab" in lena.get("/work/tasks").text
 
 
+def test_of_two_tabs_that_changed_different_answers_both_stand_in_the_fields(lena: Earner):
+    field, other = (f"answer-{task.key}" for task in lena.tasks() if task.kind == "written")
+    tab = lena.form()
+    was = dict(re.findall(r'name="(was-[^"]+)" value="([^"]+)"', lena.get("/work/tasks").text))
+    lena.save({field: "Words of the first tab"})
+
+    conflict = lena.save({field: "", other: "Words of the second tab"}, **tab, **was)
+
+    assert conflict.status_code == 409
+    assert "What the other tab saved here" not in conflict.text
+    again = {"revision": re.findall(r'name="revision" value="(\d+)"', conflict.text)[0]}
+    fields = dict(re.findall(r'<textarea[^>]* name="([^"]+)"[^>]*>\n([^<]*)<', conflict.text))
+    assert fields[field] == "Words of the first tab"
+    assert lena.save(fields, **again).status_code == 303
+    assert "Words of the second tab" in lena.get("/work/tasks").text
+
+
 def test_a_file_sent_from_an_older_tab_is_kept_since_no_form_can_be_refilled_with_it(
     app: Flask, lena: Earner
 ):

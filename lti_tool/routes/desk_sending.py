@@ -1,0 +1,110 @@
+"""What a registrar does about scores: one at a time from a score's story, or many after a preview."""
+
+from flask import Blueprint, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+
+from lti_tool import clock, tasks
+from lti_tool.database import db
+from lti_tool.errors import NotHere, OwnWork, ReasonMissing
+from lti_tool.passback import service
+from lti_tool.registrar import holdings, resending, words
+from lti_tool.registrar.queries import Shown
+from lti_tool.routes.forms import text, whole
+from lti_tool.routes.guards import Visit, Who, allow
+from lti_tool.routes.ledger_form import query_of, wanted
+
+blueprint = Blueprint("desk_sending", __name__)
+
+
+@blueprint.post("/l/<launch>/ledger/<int:score_id>/send")
+@allow(Who.REGISTRAR)
+def send_again(visit: Visit, score_id: int) -> ResponseReturnValue:
+    """Send a score once more; leads to the row that takes its place."""
+    _others(visit, score_id)
+    instead = request.form.get("instead") == "yes"
+    score = service.resend(score_id, visit.account.id, now=clock.now(), overwrites=instead)
+    if score is None:
+        return redirect(visit.url("ledger.story", score_id=score_id, done="not-parked"), code=303)
+    successor = score.id
+    db.session.commit()
+    tasks.wake()
+    return redirect(visit.url("ledger.story", score_id=successor, done="sent-again"), code=303)
+
+
+@blueprint.post("/l/<launch>/ledger/<int:score_id>/settle")
+@allow(Who.REGISTRAR)
+def settle(visit: Visit, score_id: int) -> ResponseReturnValue:
+    """Leave what the LMS shows, with a note why or without, or give up a score that waits."""
+    _others(visit, score_id)
+    now, actor, note = clock.now(), visit.account.id, request.form.get("note", "", type=text)
+    try:
+        match request.form.get("verb"):
+            case "leave":
+                done = service.accept_shown(score_id, actor, now=now)
+            case "note":
+                done = service.note(score_id, actor, note, now=now)
+            case "abandon":
+                done = service.abandon(score_id, actor, note, now=now)
+            case _:
+                done = False
+    except ReasonMissing:
+        db.session.rollback()
+        return redirect(visit.url("ledger.story", score_id=score_id, done="say-why"), code=303)
+    db.session.commit()
+    key = "settled" if done else "not-parked"
+    return redirect(visit.url("ledger.story", score_id=score_id, done=key), code=303)
+
+
+@blueprint.get("/l/<launch>/ledger/send")
+@allow(Who.REGISTRAR)
+def preview(visit: Visit) -> ResponseReturnValue:
+    """Exactly what would be sent again, and what would not."""
+    return _preview(visit)
+
+
+@blueprint.post("/l/<launch>/ledger/send")
+@allow(Who.REGISTRAR)
+def send_many(visit: Visit) -> ResponseReturnValue:
+    """Send what the preview showed, unless that has changed meanwhile."""
+    asked = wanted()
+    plan = resending.plan(visit.launch.deployment_pk, asked, besides=visit.person_id)
+    if request.form.get("digest", "") != plan.digest:
+        return _preview(visit, changed=True), 409
+    ticked = request.form.getlist("also", type=whole)
+    if not plan.ids and not ticked:
+        return redirect(visit.url("desk_sending.preview", **query_of(asked)), code=303)
+    for _ in resending.send(plan, ticked, visit.account.id, now=clock.now()):
+        db.session.commit()
+    tasks.wake()
+    if plan.total > len(plan.ids):
+        return redirect(visit.url("desk_sending.preview", **query_of(asked), done="sent-a-step"), code=303)
+    on_the_way = query_of(asked, show=Shown.WAITING.value)
+    return redirect(visit.url("ledger.overview", **on_the_way, done="sent-many"), code=303)
+
+
+def _preview(visit: Visit, *, changed: bool = False) -> str:
+    asked = wanted()
+    plan = resending.plan(visit.launch.deployment_pk, asked, besides=visit.person_id)
+    number = min(max(request.args.get("page", 1, type=whole), 1), plan.pages)
+    return render_template(
+        "ledger/sending.html",
+        visit=visit,
+        wanted=asked,
+        query=query_of(asked),
+        plan=plan,
+        rows=plan.page(number),
+        number=number,
+        url_for_page=lambda at: visit.url("desk_sending.preview", **query_of(asked), page=at),
+        overwrites=resending.overwrites,
+        changed=changed,
+        words=words,
+    )
+
+
+def _others(visit: Visit, score_id: int) -> None:
+    """Registrars may be earners as well: nobody says what becomes of their own score."""
+    whose = holdings.earner_of(score_id, visit.launch.deployment_pk)
+    if whose is None:
+        raise NotHere
+    if whose == visit.person_id:
+        raise OwnWork

@@ -1,0 +1,37 @@
+"""The filter of the registrar's desk, as its links and forms carry it: ids and names of courses, of nobody."""
+
+from typing import Any
+
+from flask import request
+
+from lti_tool.registrar.queries import Filter, Shown
+from lti_tool.routes.forms import text, whole
+
+_LONGEST = 100
+
+
+def wanted() -> Filter:
+    """What the address asks for; nonsense narrows nothing."""
+    asked = request.values.get("show", "")
+    return Filter(
+        shown=Shown(asked) if asked in set(Shown) else Shown.ALL,
+        course=request.values.get("course", "", type=text)[:_LONGEST],
+        section=request.values.get("section", "", type=text)[:_LONGEST],
+        term=request.values.get("term", type=whole),
+        credential=request.values.get("credential", type=whole),
+        person=request.values.get("person", type=whole),
+    )
+
+
+def query_of(wanted: Filter, **other: Any) -> dict[str, Any]:
+    """The same as a query, with ``other`` in place of what it says; None leaves something out."""
+    shown = None if wanted.shown is Shown.ALL else wanted.shown.value
+    query = {
+        "show": shown,
+        "course": wanted.course or None,
+        "section": wanted.section or None,
+        "term": wanted.term,
+        "credential": wanted.credential,
+        "person": wanted.person,
+    } | other
+    return {name: value for name, value in query.items() if value is not None}
