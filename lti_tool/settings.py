@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -27,6 +28,13 @@ _SERVICE_SCHEMES = {
     "evidence_url": ("file",),
     "queue_url": ("sqlite", "postgresql", "redis", "rediss", "memory"),
 }
+_EARLIER_RESULTS = ("ask", "reuse", "anew")
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -38,6 +46,12 @@ def config_dir() -> Path:
     """The shipped config folder: inside the installed package, or beside it in a source tree."""
     inside = _PACKAGE / "config"
     return inside if inside.is_dir() else _PACKAGE.parent / "config"
+
+
+def docs_dir() -> Path:
+    """The guides: inside the installed package, or beside it in a source tree."""
+    inside = _PACKAGE / "docs"
+    return inside if inside.is_dir() else _PACKAGE.parent / "docs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +73,40 @@ class Settings:
     lease_seconds: float
     sweep_seconds: float
     max_upload_mb: int
+    key_rotation_days: int
+    mail_url: str
+    mail_from: str
+    alert_mail_to: str
+    alert_webhook_url: str
+    alert_webhook_secret: str
+    fonts_folder: str
+    outgoing_allowed: str
+    earlier_results: str
+    read_back_after: str
     log_level: str
 
     @property
     def max_upload_bytes(self) -> int:
         return self.max_upload_mb * 1024 * 1024
 
+    @property
+    def read_back_waits(self) -> tuple[timedelta, ...]:
+        """How long after it was accepted a score's result is read, time after time; the last wait repeats itself."""
+        return tuple(_wait(each) for each in self.read_back_after.split())
+
+    @property
+    def outgoing_origins(self) -> frozenset[str]:
+        """Origins that ``http.fetch_public`` may reach although they are not public, as the operator wants."""
+        return frozenset(self.outgoing_allowed.split())
+
     def passphrase(self, purpose: str) -> bytes:
         """What encrypts private keys at rest, one for each purpose, derived from secret_key."""
         return _derived(self.secret_key, purpose)
+
+    @property
+    def fonts(self) -> Path | None:
+        """The operator's folder of further fonts."""
+        return Path(self.fonts_folder).expanduser() if self.fonts_folder else None
 
     @property
     def evidence_folder(self) -> Path:
@@ -102,6 +141,17 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
     return _checked(values)
 
 
+def origin(url: str) -> str:
+    """Scheme, host and port of a web address, the port only where it is not the usual one.
+
+    Raises ``ValueError`` for a port that is none.
+    """
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port not in (None, usual) else "")
+
+
 def clean_environment() -> dict[str, str]:
     """This process's environment without any setting of ours: for children that are given settings of their own."""
     ours = {"TESSERA_CONFIG", "TESSERA_HOME"} | {field.name.upper() for field in fields(Settings)}
@@ -126,7 +176,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _checked(values: dict[str, Any]) -> Settings:
     hints = get_type_hints(Settings)
     typed = {name: _typed(name, hints[name], value) for name, value in values.items()}
-    for name in ("launch_hours", "platform_timeout", "lease_seconds", "sweep_seconds", "max_upload_mb"):
+    for name in (
+        "launch_hours",
+        "platform_timeout",
+        "lease_seconds",
+        "sweep_seconds",
+        "max_upload_mb",
+        "key_rotation_days",
+    ):
         if typed[name] <= 0:
             raise SettingsError(f"{name} must be above 0, not {typed[name]}.")
     if typed["lease_seconds"] < 4 * typed["platform_timeout"]:
@@ -134,15 +191,24 @@ def _checked(values: dict[str, Any]) -> Settings:
         # Canvas: the time-stamp of a score keeps an older one from landing over a newer.
         least = 4 * typed["platform_timeout"]
         raise SettingsError(f"lease_seconds must be at least 4 times platform_timeout, that is {least:g}.")
+    if typed["earlier_results"] not in _EARLIER_RESULTS:
+        known = ", ".join(_EARLIER_RESULTS)
+        raise SettingsError(f"earlier_results must be one of {known}, not {typed['earlier_results']!r}.")
+    _check_waits(typed["read_back_after"])
     if typed["log_level"] not in _LOG_LEVELS:
         raise SettingsError(f"log_level must be one of {', '.join(_LOG_LEVELS)}, not {typed['log_level']!r}.")
     typed["public_url"] = _web_address("public_url", typed["public_url"])
     typed["service_url"] = _web_address("service_url", typed["service_url"] or typed["public_url"])
+    typed["outgoing_allowed"] = " ".join(_allowed(each) for each in typed["outgoing_allowed"].split())
     home: Path = typed["home"].expanduser().absolute()
     typed["home"] = home
     typed["database_url"] = typed["database_url"] or f"sqlite:///{home / 'tessera.db'}"
     typed["evidence_url"] = typed["evidence_url"] or (home / "evidence").as_uri()
     typed["queue_url"] = typed["queue_url"] or f"sqlite:///{home / 'queue.db'}"
+    if typed["fonts_folder"] and not Path(typed["fonts_folder"]).expanduser().is_dir():
+        raise SettingsError(f"fonts_folder: {typed['fonts_folder']!r} is no folder.")
+    _check_mail(typed["mail_url"], typed["mail_from"])
+    _check_alerts(typed)
     for name, schemes in _SERVICE_SCHEMES.items():
         scheme = urlsplit(typed[name]).scheme
         if scheme not in schemes:
@@ -171,6 +237,65 @@ def _typed(name: str, kind: type, value: Any) -> Any:
         raise SettingsError(f"{name} must be {words}, not {value!r}.") from None
 
 
+def _check_waits(text: str) -> None:
+    try:
+        waits = [_wait(each) for each in text.split()]
+    except (KeyError, ValueError, OverflowError):
+        waits = []
+    if not waits or waits != sorted(waits) or waits[0] <= timedelta():
+        raise SettingsError(
+            f"read_back_after must be growing waits such as '2m 1d 7d 30d' (s, m, h or d), not {text!r}."
+        )
+
+
+def _wait(text: str) -> timedelta:
+    return float(text[:-1]) * _UNITS[text[-1]]
+
+
+def _check_mail(url: str, sender: str) -> None:
+    """Both or none; and never in plain text with a password over somebody else's wire by mistake."""
+    if not url:
+        return
+    parts = urlsplit(url)
+    try:
+        usable = parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable or parts.path not in ("", "/") or parts.query not in ("", "starttls=yes", "starttls=no"):
+        # Its password must not be repeated here.
+        raise SettingsError(
+            "mail_url must look like smtp://user:password@mail.example.edu:587, "
+            "smtps://... for TLS from the start, or end in ?starttls=no for a server that has none."
+        )
+    if "@" not in sender:
+        raise SettingsError(f"mail_from must be an address such as badges@example.edu, not {sender!r}.")
+
+
+def _check_alerts(typed: Mapping[str, Any]) -> None:
+    """Whoever asks to be told must be reachable, and a webhook must be able to tell us from others."""
+    addresses = typed["alert_mail_to"].split()
+    if wrong := [each for each in addresses if "@" not in each.strip("@") or "," in each]:
+        raise SettingsError(f"alert_mail_to must be addresses separated by spaces, not {wrong[0]!r}.")
+    if addresses and not typed["mail_url"]:
+        raise SettingsError("alert_mail_to needs a mail server: set mail_url and mail_from as well.")
+    url = typed["alert_webhook_url"]
+    if not url:
+        return
+    try:
+        allowed = origin(url) in typed["outgoing_allowed"].split()
+        usable = bool(urlsplit(url).hostname) and (allowed or urlsplit(url).scheme == "https")
+    except ValueError:
+        usable = False
+    if not usable:
+        raise SettingsError(
+            "alert_webhook_url must begin with https://. For a server on your own network, name it in outgoing_allowed."
+        )
+    if len(typed["alert_webhook_secret"]) < 32:
+        raise SettingsError(
+            "alert_webhook_secret must have at least 32 characters; `openssl rand -hex 32` makes one."
+        )
+
+
 def _web_address(name: str, value: str) -> str:
     parts = urlsplit(value)
     try:
@@ -183,6 +308,20 @@ def _web_address(name: str, value: str) -> str:
     if parts.scheme == "http" and host not in ("localhost", "127.0.0.1") and not host.endswith(".localhost"):
         raise SettingsError(f"{name} must begin with https://, since browsers drop our cookies on {value!r}.")
     return f"{parts.scheme}://{parts.netloc}"
+
+
+def _allowed(value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+        found = origin(value)
+    except ValueError:
+        valid = False
+    if not valid or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise SettingsError(
+            f"outgoing_allowed must be addresses such as https://badges.campus.example, not {value!r}."
+        )
+    return found
 
 
 def _kept_secret(home: Path) -> str:

@@ -22,6 +22,8 @@ _LISTENERS = 2
 _LONGEST_NAP = 1.0
 """Seconds between two looks into a quiet queue on SQLite; the others are told at once."""
 _SWEEP_LAUNCHES_EVERY = 600.0
+_QUEUE_ROSTERS_EVERY = 60.0
+_LOOK_FOR_ALERTS_EVERY = 60.0
 _STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -37,16 +39,25 @@ def run(app: Flask) -> None:
     # The consumer has brought handlers of its own: on SIGHUP it would start the program anew.
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    sweeper = threading.Thread(target=_sweep, args=(app, jobs.stopping, consumer), name="sweeper")
-    sweeper.start()
+    threads = [threading.Thread(target=_sweep, args=(app, jobs.stopping, consumer), name="sweeper")]
+    # Each on its own, since every platform may keep one of them waiting.
+    for job in (tasks.send_scores, tasks.run_errands):
+        bell = threading.Event()
+        jobs.bells.append(bell)
+        threads.append(threading.Thread(target=_attend, args=(app, job, bell), name=job.__name__))
+    for thread in threads:
+        thread.start()
     log.info("worker started", extra={"sweep_seconds": settings.sweep_seconds})
     try:
         signal.sigwait(_STOPS)
     finally:
         jobs.stopping.set()
+        jobs.ring()
         if consumer is not None:
             consumer.stop(graceful=True)
-        sweeper.join()
+        for thread in threads:
+            thread.join()
+        jobs.bells.clear()
         # Ctrl-C reaches a whole group, and whoever supervises it adds a SIGTERM: once is enough.
         while again := signal.sigpending() & set(_STOPS):
             signal.sigwait(again)
@@ -74,16 +85,41 @@ def _listen(huey: Huey, *, patience: float) -> Consumer | None:
     return consumer
 
 
-def _sweep(app: Flask, stopping: threading.Event, consumer: Consumer | None) -> None:
-    """Deliver and sign what waits, at the start and then every few seconds, queue or no queue."""
+def _attend(app: Flask, job: Callable[[Flask], int], bell: threading.Event) -> None:
+    """Do one kind of work at the start, whenever the bell rings, and every few seconds whether it does or not."""
     settings: Settings = app.extensions["settings"]
-    launches_due = 0.0
+    jobs: tasks.Jobs = app.extensions["jobs"]
+    while not jobs.stopping.is_set():
+        bell.clear()
+        done = _run(job, app)
+        if done and job is tasks.run_errands:
+            # What the errands have let go, the courier may send.
+            jobs.bells[0].set()
+        if not done or job is tasks.run_errands:
+            bell.wait(settings.sweep_seconds)
+
+
+def _sweep(app: Flask, stopping: threading.Event, consumer: Consumer | None) -> None:
+    """Sign what waits, and keep the house, at the start and then every few seconds, queue or no queue."""
+    settings: Settings = app.extensions["settings"]
+    launches_due = rosters_due = alerts_due = 0.0
     while not stopping.is_set():
-        _run(tasks.deliver_scores, app)
         _run(tasks.sign_badges, app)
+        _run(tasks.queue_tests, app)
+        _run(tasks.queue_readings, app)
+        _run(tasks.send_letters, app)
+        _run(tasks.seal_audit, app)
         if time.monotonic() >= launches_due:
             _run(tasks.sweep_launches, app)
+            _run(tasks.tend_keys, app)
             launches_due = time.monotonic() + _SWEEP_LAUNCHES_EVERY
+        if time.monotonic() >= rosters_due:
+            _run(tasks.queue_rosters, app)
+            rosters_due = time.monotonic() + _QUEUE_ROSTERS_EVERY
+        if time.monotonic() >= alerts_due:
+            _run(tasks.look_for_alerts, app)
+            alerts_due = time.monotonic() + _LOOK_FOR_ALERTS_EVERY
+        _run(tasks.queue_alerts, app)
         if consumer is not None and not stopping.is_set():
             _check(consumer)
         stopping.wait(settings.sweep_seconds)
@@ -97,9 +133,10 @@ def _check(consumer: Consumer) -> None:
         log.exception("listeners not checked")
 
 
-def _run(job: Callable[[Flask], int], app: Flask) -> None:
-    """A job that fails, for example because the database restarts, must not end the sweeper."""
+def _run(job: Callable[[Flask], int], app: Flask) -> int:
+    """A job that fails, for example because the database restarts, must not end the thread."""
     try:
-        job(app)
+        return job(app)
     except Exception:
         log.exception("sweep failed", extra={"job": job.__name__})
+        return 0

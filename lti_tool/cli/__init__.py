@@ -7,7 +7,7 @@ import click
 
 from lti_tool import __version__, selfcheck, worker
 from lti_tool.app import create_app
-from lti_tool.cli import demo, operator, server
+from lti_tool.cli import badges, demo, frames, operator, platforms, records, server
 from lti_tool.cli.console import Desk, application, check_port, check_schema, read_settings
 
 
@@ -22,9 +22,15 @@ def main() -> None:
 
 main.add_command(operator.database, "db")
 main.add_command(operator.catalog)
-main.add_command(operator.platform)
+platforms.platform.add_command(frames.frame_origin, "frame-origin")
+main.add_command(platforms.platform)
+main.add_command(platforms.admin)
 main.add_command(operator.registrar)
 main.add_command(operator.keys)
+main.add_command(records.backpack)
+main.add_command(badges.badges)
+main.add_command(records.audit)
+main.add_command(records.credit)
 
 _PORT = click.IntRange(1, 65535)
 
@@ -63,7 +69,7 @@ def run_server(host: str, port: int) -> None:
 
 @main.command("worker")
 def run_worker() -> None:
-    """Send grades to gradebooks and sign badges, until stopped. Any number may run."""
+    """Send grades to gradebooks, sign badges and send letters, until stopped. Any number may run."""
     app = create_app(read_settings())
     with app.app_context():
         check_schema()

@@ -3,7 +3,7 @@
 import errno
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -15,21 +15,31 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 
 from lti_tool import settings
 from lti_tool.app import create_app
-from lti_tool.badges.contexts import ContextsUnusable
+from lti_tool.badges.endorsements import EndorsementRefused
 from lti_tool.credentials.service import CatalogConflict
 from lti_tool.database import db, schema
-from lti_tool.lti.keys import KeyUnreadable
+from lti_tool.issuers.contexts import ContextsUnusable
+from lti_tool.issuers.keys import KeyUnreadable as IssuerKeyUnreadable
+from lti_tool.lti.keys import KeyConflict, KeyUnreadable
 from lti_tool.lti.registrations import RegistrationConflict
 
 _TOLD = (
     settings.SettingsError,
     ContextsUnusable,
     CatalogConflict,
+    KeyConflict,
     KeyUnreadable,
+    IssuerKeyUnreadable,
+    EndorsementRefused,
     RegistrationConflict,
     CommandError,
 )
 """What an operator can cause; each says in its own words what to do."""
+
+
+def counted(things: Sized, name: str) -> str:
+    """How many of them: “1 stack”, “2 stacks”."""
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 class Stopped(click.ClickException):

@@ -49,7 +49,7 @@ def run(behaviour: str, home: Path, tool_port: int, lms_port: int) -> int:
     check_port("127.0.0.1", tool_port, "--tool-port (make demo TOOL_PORT=...)")
     check_port("127.0.0.1", lms_port, "--lms-port (make demo LMS_PORT=...)")
     _keep_addresses(home, tool_port, lms_port)
-    env = _environment(home, tool_port)
+    env = _environment(home, tool_port, lms_port)
     stop = _stop_signal()
     with ExitStack() as stack:
         stack.enter_context(_noted_as_running(home))
@@ -99,13 +99,15 @@ def _noted_as_running(home: Path) -> Iterator[None]:
         note.unlink(missing_ok=True)
 
 
-def _environment(home: Path, tool_port: int) -> dict[str, str]:
+def _environment(home: Path, tool_port: int, lms_port: int) -> dict[str, str]:
     """The environment of every part. Settings that stand in the operator's own are for the real thing."""
     return clean_environment() | {
         "TESSERA_HOME": str(home),
         "PUBLIC_URL": f"http://tool.localhost:{tool_port}",
         # Only browsers resolve names that end in .localhost.
         "SERVICE_URL": f"http://127.0.0.1:{tool_port}",
+        # So that the practice LMS can register Tessera by itself, too.
+        "OUTGOING_ALLOWED": f"http://lms.localhost:{lms_port} http://127.0.0.1:{lms_port}",
     }
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -11,20 +11,18 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
 from lti_tool import clock
-from lti_tool.badges.service import ensure_issuer
-from lti_tool.cli.console import Stopped, application
+from lti_tool.cli.console import Stopped, application, counted
 from lti_tool.credentials import catalog as catalogue
 from lti_tool.credentials.service import Loaded, store
 from lti_tool.credit.service import store_rules
 from lti_tool.database import db, schema
+from lti_tool.issuers import keys as issuer_keys
 from lti_tool.lti import keys as tool_keys
-from lti_tool.lti import registrations
-from lti_tool.lti.addresses import LAUNCH_PATH
-from lti_tool.lti.models import Deployment, Platform, Product, Registration
-from lti_tool.lti.platforms import behaviour
-from lti_tool.people.models import DeskAccess
+from lti_tool.lti.models import Deployment, Platform, Registration
+from lti_tool.people import doors
+from lti_tool.people.models import DeskAccess, Purpose
 from lti_tool.people.service import grant_desk, withdraw_desk
-from lti_tool.settings import Settings, config_dir, current
+from lti_tool.settings import config_dir, current
 
 _MOST_LISTED = 1000
 
@@ -51,7 +49,8 @@ def prepare(now: datetime) -> list[str]:
 
 def _identities(now: datetime) -> list[str]:
     had_key = bool(tool_keys.list_keys())
-    issuer = ensure_issuer(now=now)
+    issuer = issuer_keys.ensure_issuer(now=now)
+    issuer_keys.ensure_keys(issuer, now=now)
     key = tool_keys.ensure_key(now)
     db.session.commit()
     return [
@@ -79,8 +78,7 @@ def read_catalogue(folder: Path, frameworks: Path) -> catalogue.Catalog:
     except catalogue.CatalogErrors as refused:
         for problem in refused.problems:
             click.echo(problem, err=True)
-        count = len(refused.problems)
-        click.echo(f"{count} {'problem' if count == 1 else 'problems'}; nothing was changed.", err=True)
+        click.echo(f"{counted(refused.problems, 'problem')}; nothing was changed.", err=True)
         raise click.exceptions.Exit(1) from None
 
 
@@ -113,7 +111,7 @@ _CATALOG = click.option(
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     default=lambda: config_dir() / "catalog",
     show_default="the shipped one",
-    help="Folder with one YAML file per micro-credential, and stacks.yaml.",
+    help="Folder with one YAML file per micro-credential, stacks.yaml, and retired.yaml where files are gone.",
 )
 _FRAMEWORKS = click.option(
     "--frameworks",
@@ -133,8 +131,8 @@ def catalog_check(folder: Path, frameworks: Path) -> None:
     for advice in found.warnings:
         click.echo(f"{advice} (advice)")
     click.echo(
-        f"No problems: {len(found.credentials)} micro-credentials, {len(found.stacks)} stacks, "
-        f"{len(found.frameworks)} frameworks."
+        f"No problems: {counted(found.credentials, 'micro-credential')}, {counted(found.stacks, 'stack')}, "
+        f"{counted(found.frameworks, 'framework')}."
     )
 
 
@@ -150,115 +148,23 @@ def catalog_load(folder: Path, frameworks: Path) -> None:
             f"Published {version.credential.key}, version {version.number}: {version.title}"
             for version in loaded.published
         ]
+        lines += [
+            f"Published the stack {version.stack.key}, version {version.number}: {version.title}"
+            for version in loaded.stacks
+        ]
         db.session.commit()
         for line in lines:
             click.echo(line)
-        click.echo(f"{len(loaded.published)} published, {loaded.unchanged} stood already.")
-
-
-@click.group()
-def platform() -> None:
-    """Connect learning platforms."""
-
-
-@platform.command("add")
-@click.option("--name", required=True, help="What you call this platform, such as “Northfield Canvas”.")
-@click.option(
-    "--product",
-    required=True,
-    type=click.Choice([str(product) for product in Product]),
-    help="Which product it runs.",
-)
-@click.option(
-    "--issuer",
-    required=True,
-    help="Its issuer (Moodle: “Platform ID”; hosted Canvas: "
-    "https://canvas.instructure.com for every school).",
-)
-@click.option("--client-id", required=True, help="The client id that it has given to Tessera.")
-@click.option(
-    "--deployment",
-    "deployments",
-    multiple=True,
-    required=True,
-    help="A deployment id. Give the option once for each deployment.",
-)
-@click.option("--auth-url", help="Authentication request address. Known for Moodle and hosted Canvas.")
-@click.option("--token-url", help="Access token address. Known for Moodle and hosted Canvas.")
-@click.option("--jwks-url", help="Key set address. Known for Moodle and hosted Canvas.")
-@click.option("--token-audience", help="Only where the platform names an authorization server of its own.")
-def platform_add(
-    *,
-    name: str,
-    product: str,
-    issuer: str,
-    client_id: str,
-    deployments: tuple[str, ...],
-    auth_url: str | None,
-    token_url: str | None,
-    jwks_url: str | None,
-    token_audience: str | None,
-) -> None:
-    """Connect a platform, or add deployments to one that is connected."""
-    usual = behaviour(product).addresses(issuer)
-    if usual is not None:
-        auth_url = auth_url or usual.auth_url
-        token_url = token_url or usual.token_url
-        jwks_url = jwks_url or usual.jwks_url
-    missing = [
-        option
-        for option, value in (("--auth-url", auth_url), ("--token-url", token_url), ("--jwks-url", jwks_url))
-        if not value
-    ]
-    if auth_url is None or token_url is None or jwks_url is None:
-        raise Stopped(f"Give {', '.join(missing)} as well: each installation of {product} has its own.")
-    with application():
-        registration = registrations.add_platform(
-            name=name,
-            product=product,
-            issuer=issuer,
-            client_id=client_id,
-            auth_url=auth_url,
-            token_url=token_url,
-            jwks_url=jwks_url,
-            deployment_ids=deployments,
-            token_audience=token_audience,
-            now=clock.now(),
-        )
-        db.session.commit()
-        click.echo(f"Platform {registration.platform_id}, {name}, is connected.")
-        click.echo("Enter these at the platform, if they do not stand there yet:")
-        for label, value in our_addresses(current()):
-            click.echo(f"  {label:<22}{value}")
-
-
-def our_addresses(settings: Settings) -> list[tuple[str, str]]:
-    """What a platform's administrator has to enter there, under the names that platforms use."""
-    return [
-        ("Login address", f"{settings.public_url}/lti/login"),
-        ("Redirect address", f"{settings.public_url}{LAUNCH_PATH}"),
-        ("Deep linking address", f"{settings.public_url}{LAUNCH_PATH}"),
-        ("Key set address", f"{settings.service_url}/lti/jwks"),
-    ]
-
-
-@platform.command("list")
-def platform_list() -> None:
-    """Every platform with its client ids and deployments."""
-    with application():
-        known = registrations.list_platforms()
-        numbers = dict(db.session.execute(select(Platform.name, Platform.id)).all())
-        for view in known:
-            click.echo(f"{numbers[view.name]}  {view.name} ({view.product})")
-            click.echo(f"   issuer {view.issuer}, client id {view.client_id}")
-            click.echo(f"   deployments {', '.join(view.deployment_ids)}")
-        if not known:
-            click.echo("No platform is connected yet. `lti-tool platform add --help` says how.")
+        for key in loaded.left_out:
+            click.echo(
+                f"{key} has no file any more and stays on offer. To retire it, name it in retired.yaml."
+            )
+        click.echo(f"{len(lines)} published, {loaded.unchanged} stood already.")
 
 
 @click.group()
 def registrar() -> None:
-    """Say which administrators may open the registrar's desk."""
+    """Say who may open the registrar's desk."""
 
 
 _PLATFORM = click.option("--platform", "named", required=True, help="Its number or name (`platform list`).")
@@ -275,11 +181,32 @@ _SUBJECT = click.option(
 @_DEPLOYMENT
 @_SUBJECT
 def registrar_add(named: str, deployment: str | None, subject: str) -> None:
-    """Put an administrator on the list of a deployment."""
+    """Put an administrator on the list of a deployment; `invite` is for everybody else."""
     with application():
         added = grant_desk(find_deployment(named, deployment), subject, now=clock.now())
         db.session.commit()
         click.echo("Added. They can open the desk now." if added else "They stand on the list already.")
+
+
+@registrar.command("invite")
+@_PLATFORM
+@_DEPLOYMENT
+@click.option("--for", "note", required=True, help="For whom, so that it is recognized under Connections.")
+@click.option(
+    "--days", type=click.IntRange(1, 30), default=7, show_default=True, help="How long it can be used."
+)
+def registrar_invite(named: str, deployment: str | None, note: str, days: int) -> None:
+    """Invite a registrar who is no administrator. Whoever uses the link first has the desk, so send it safely."""
+    with application():
+        secret = doors.invite(
+            Purpose.REGISTRAR,
+            deployment_pk=find_deployment(named, deployment).id,
+            note=note,
+            lasts=timedelta(days=days),
+            now=clock.now(),
+        )
+        db.session.commit()
+        click.echo(f"{current().public_url}/desk/invitation/{secret}")
 
 
 @registrar.command("remove")
@@ -300,15 +227,22 @@ def registrar_list() -> None:
     """Who may open the desk, by deployment."""
     with application():
         listed = db.session.execute(
-            select(Platform.name, Deployment.deployment_id, DeskAccess.subject, DeskAccess.granted_at)
+            select(
+                Platform.name,
+                Deployment.deployment_id,
+                DeskAccess.subject,
+                DeskAccess.granted_at,
+                DeskAccess.invited,
+            )
             .join(Deployment, DeskAccess.deployment_pk == Deployment.id)
             .join(Registration, Deployment.registration_id == Registration.id)
             .join(Platform, Registration.platform_id == Platform.id)
             .order_by(Platform.name, Deployment.id, DeskAccess.id)
             .limit(_MOST_LISTED)
         ).all()
-        for name, deployment_id, subject, granted_at in listed:
-            click.echo(f"{name}, deployment {deployment_id}: {subject} since {granted_at:%Y-%m-%d}")
+        for name, deployment_id, subject, granted_at, invited in listed:
+            how = ", invited" if invited else ""
+            click.echo(f"{name}, deployment {deployment_id}: {subject} since {granted_at:%Y-%m-%d}{how}")
         if not listed:
             click.echo(
                 "Nobody yet. An administrator who is refused at the desk sees the command that adds them."
@@ -353,9 +287,34 @@ def keys() -> None:
 
 @keys.command("list")
 def keys_list() -> None:
-    """Key ids, newest first, and where platforms fetch them."""
+    """Key ids, newest first, what each is doing, and where platforms fetch them."""
     with application():
+        now = clock.now()
         for key in tool_keys.list_keys():
-            state = "signs" if key.retired_at is None else f"retired {key.retired_at:%Y-%m-%d}"
-            click.echo(f"{key.kid}  made {key.created_at:%Y-%m-%d}  {state}")
+            click.echo(f"{key.kid}  made {key.created_at:%Y-%m-%d}  {tool_keys.story(key, now)}")
         click.echo(f"Published at {current().service_url}/lti/jwks")
+
+
+@keys.command("rotate")
+@click.option(
+    "--at-once",
+    is_flag=True,
+    help="Let the new key sign now. Only if the old one has become known: platforms that keep keys for hours refuse "
+    "what it signs until they look again.",
+)
+def keys_rotate(at_once: bool) -> None:
+    """Make the next key. It is published for a day, then it signs; workers do the same by themselves in time."""
+    with application():
+        key = tool_keys.rotate(clock.now(), at_once=at_once)
+        db.session.commit()
+        click.echo(f"Made {key.kid}: {tool_keys.story(key, clock.now())}.")
+
+
+@keys.command("withdraw")
+@click.argument("kid")
+def keys_withdraw(kid: str) -> None:
+    """Stop publishing a key at once and forget it, because somebody else may have it."""
+    with application():
+        tool_keys.withdraw(kid, clock.now())
+        db.session.commit()
+        click.echo("Withdrawn. Platforms forget it when they look at the key set again.")

@@ -46,6 +46,8 @@ class Button:
     text: str
     name: str
     value: str
+    action: str = ""
+    """Where it sends the form instead of the form's own address."""
 
 
 @dataclass
@@ -55,6 +57,7 @@ class Form:
     action: str
     method: str
     onward: bool
+    id: str = ""
     fields: list[Field] = field(default_factory=list)
     buttons: list[Button] = field(default_factory=list)
 
@@ -76,6 +79,7 @@ class _Reader(HTMLParser):
         self.forms: list[Form] = []
         self.links: list[Link] = []
         self.frames: list[str] = []
+        self.refresh: str | None = None
         self.labels: dict[str, str] = {}
         self._form: Form | None = None
         self._gathering: list[tuple[str, list[str], object]] = []
@@ -88,7 +92,8 @@ class _Reader(HTMLParser):
                 self._silent += 1
             case "form":
                 onward = any(mark in has for mark in _ONWARD)
-                self._form = Form(has.get("action", ""), has.get("method", "get").lower(), onward)
+                method = has.get("method", "get").lower()
+                self._form = Form(has.get("action", ""), method, onward, has.get("id", ""))
                 self.forms.append(self._form)
             case "input":
                 kind = has.get("type", "text")
@@ -105,9 +110,10 @@ class _Reader(HTMLParser):
             case "option":
                 self._choose(has)
             case "button":
-                button = Button("", has.get("name", ""), has.get("value", ""))
-                if self._form is not None:
-                    self._form.buttons.append(button)
+                button = Button("", has.get("name", ""), has.get("value", ""), has.get("formaction", ""))
+                own = (form for form in self.forms if form.id and form.id == has.get("form"))
+                if (form := next(own, self._form)) is not None:
+                    form.buttons.append(button)
                 self._gathering.append((tag, [], button))
             case "a" if "href" in has:
                 link = Link("", has["href"])
@@ -115,6 +121,8 @@ class _Reader(HTMLParser):
                 self._gathering.append((tag, [], link))
             case "label" if "for" in has:
                 self._gathering.append((tag, [], has["for"]))
+            case "meta" if has.get("http-equiv") == "refresh":
+                self.refresh = has.get("content", "").partition("url=")[2] or None
             case "iframe":
                 self.frames.append(has.get("src", ""))
 
@@ -189,6 +197,11 @@ class Page:
     @property
     def links(self) -> Sequence[Link]:
         return self._read.links
+
+    @property
+    def refresh(self) -> str | None:
+        """Where the page sends a browser without JavaScript by itself."""
+        return self._read.refresh
 
     @property
     def frames(self) -> Sequence[str]:
@@ -274,6 +287,9 @@ class Browser:
             if page.status in (301, 302, 303, 307, 308):
                 page = self._send("GET", urljoin(page.url, page.headers["Location"]))
                 continue
+            if page.refresh is not None:
+                page = self._send("GET", urljoin(page.url, page.refresh))
+                continue
             form = next((form for form in page.forms if form.onward), None)
             if form is None:
                 return page
@@ -294,7 +310,8 @@ class Browser:
         if button is not None and button.name:
             data.append((button.name, button.value))
         # An empty action means the page itself, and keeps its query.
-        url = urljoin(page.url, form.action) if form.action else page.url
+        action = (button.action if button is not None else "") or form.action
+        url = urljoin(page.url, action) if action else page.url
         if form.method == "post":
             return self._send("POST", url, data=data, files=files)
         return self._send("GET", url, params=data)

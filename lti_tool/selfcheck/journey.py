@@ -4,10 +4,12 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin
 
 from lti_tool.selfcheck.badges import (
+    badge_is_revoked,
     badge_is_shared,
     badge_is_signed,
     verifier_fetches_keys,
@@ -17,6 +19,7 @@ from lti_tool.selfcheck.badges import (
 from lti_tool.selfcheck.browser import Form, Page, Value
 from lti_tool.selfcheck.scene import (
     FACULTY,
+    OTHER_EARNER,
     REGISTRAR,
     Scene,
     Step,
@@ -40,12 +43,14 @@ def faculty_add(scene: Scene) -> None:
     become(scene, FACULTY).says("Add from")
     browser = scene.browser(FACULTY)
     picker = browser.frame(browser.get(scene.at_lms("/course/add")))
-    form, _ = picker.button("Add to course")
-    offers = [one for one in form.fields if one.name == "credential"]
+    form, _ = picker.button("Continue")
+    offers = [one for one in form.fields if one.name == "pick"]
     expect(len(offers) >= 3, f"The catalogue offers only {len(offers)} micro-credentials. {picker.summary()}")
     offer = next((one for one in offers if "Universal Design" in one.label), offers[0])
     scene.credential = offer.label
-    back = browser.press(picker, "Add to course", {"credential": offer.value})
+    details = browser.press(picker, "Continue", {"pick": offer.value})
+    details.says(scene.credential, "Points")
+    back = browser.press(details, "Add to course")
     back.says("Added:")
     course = browser.get(scene.at_lms("/course"))
     links = [link for link in course.links if link.href.startswith("/activity/")]
@@ -257,6 +262,20 @@ def ledger_shows_it(scene: Scene) -> None:
     expect(scene.earner in rows[0].values(), f"The row of the ledger does not name the earner: {rows[0]}")
 
 
+# Another earner, whose badge is taken back
+
+
+def other_earner_passes(scene: Scene) -> None:
+    """What the first earner did, with nothing missing."""
+    other = replace(scene, earner=OTHER_EARNER)
+    for step in (earner_reads, earner_completes, earner_hands_in):
+        step(other)
+    course = assess(other, met=True)
+    course.says("Recorded: demonstrated")
+    decision = scene.browser(FACULTY).get(course.link(f"See decision about {other.earner}"))
+    scene.revocation = decision.link("The badge that came from it")
+
+
 STEPS: tuple[tuple[str, Step], ...] = (
     ("Faculty add a micro-credential by deep linking", faculty_add),
     ("Faculty publish the activity", faculty_publish),
@@ -272,11 +291,13 @@ STEPS: tuple[tuple[str, Step], ...] = (
     ("The assessor decides “Demonstrated”", assessor_confirms_it),
     ("The grade arrives in the gradebook", grade_arrives),
     ("The registrar reads the LMS's answer in the ledger, and as CSV", ledger_shows_it),
-    ("The earner downloads the badge as JSON and PNG", badge_is_signed),
+    ("The earner downloads the badge as JSON, PNG, SVG and JWT", badge_is_signed),
     ("The earner shares it, and anyone can see that it is genuine", badge_is_shared),
-    ("A verifier fetches the issuer's keys", verifier_fetches_keys),
+    ("A verifier fetches the issuer's keys and the list of what was revoked", verifier_fetches_keys),
     ("The tool's own check accepts the badge", verify_accepts),
     ("The tool's own check refuses a tampered copy", verify_refuses),
+    ("Another earner hands in, and the assessor decides “Demonstrated”", other_earner_passes),
+    ("Faculty revoke that badge with a reason, and it is refused from then on", badge_is_revoked),
 )
 NEEDS_PUBLISHING = frozenset({"canvas"})
 """Behaviours that hide a new activity from learners."""

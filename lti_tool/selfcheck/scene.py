@@ -10,6 +10,7 @@ from lti_tool.practice_lms import RunningLms
 from lti_tool.selfcheck.browser import Browser, Page, Unexpected
 
 FACULTY, EARNER, REGISTRAR = "Ingrid Okafor", "Lena Brandt", "Ada Whitfield"
+OTHER_EARNER = "Mateo Ruiz"
 GRADE_SECONDS = 20.0
 
 
@@ -28,6 +29,8 @@ class Scene:
     """Title of the micro-credential."""
     badge_page: str = ""
     badge: bytes = b""
+    revocation: str = ""
+    """Where faculty take back the badge of the other earner."""
 
     def browser(self, who: str) -> Browser:
         return self.browsers.setdefault(who, Browser())
