@@ -1,4 +1,4 @@
-"""How `lti-tool run` serves. Also for Gunicorn alone: gunicorn -c config/gunicorn.py "lti_tool.app:create_app()".
+"""How `lti-tool run` serves, which is the same as: gunicorn -c config/gunicorn.py "lti_tool.app:create_app()".
 
 Threads, because a page waits for the database more than for the processor. WEB_CONCURRENCY sets the number of
 worker processes; on SQLite one is enough.
