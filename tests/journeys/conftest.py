@@ -1,19 +1,17 @@
 """A town to walk in: the practice LMS, Tessera and its worker, each on its own port, and a browser."""
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from lti_tool import clock
@@ -25,7 +23,6 @@ from tests.support.ports import free_port
 
 Behaviour = Literal["canvas", "moodle"]
 BEHAVIOURS: tuple[Behaviour, ...] = ("canvas", "moodle")
-_CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @dataclass(frozen=True)
@@ -45,27 +42,38 @@ class _Quiet(WSGIRequestHandler):
 
 
 @contextmanager
-def town_with(behaviour: Behaviour, template: Path, folder: Path) -> Iterator[Town]:
+def town_with(
+    behaviour: Behaviour, template: Path, folder: Path, *, busy: bool = True, connected: bool = True
+) -> Iterator[Town]:
+    """``busy`` with a worker; a town in which nothing is posted or signed needs none. ``connected``: an operator has
+    connected the LMS; else neither of the two knows of the other."""
     port = free_port()
     tool = f"http://tool.localhost:{port}"
     home = folder / "tool"
     copy_home(template, home)
-    config = LmsConfig(
-        behaviour=behaviour,
-        port=0,
-        home=folder / "lms",
-        tool_login_url=f"{tool}/lti/login",
-        tool_launch_url=f"{tool}/lti/launch",
-        tool_jwks_url=f"http://127.0.0.1:{port}/lti/jwks",
-    )
+    config = LmsConfig(behaviour=behaviour, port=0, home=folder / "lms")
+    if connected:
+        config = replace(
+            config,
+            tool_login_url=f"{tool}/lti/login",
+            tool_launch_url=f"{tool}/lti/launch",
+            tool_deep_link_url=f"{tool}/lti/launch",
+            tool_jwks_url=f"http://127.0.0.1:{port}/lti/jwks",
+        )
     more = {"PUBLIC_URL": tool, "QUEUE_URL": "", "SWEEP_SECONDS": "0.5", "MAX_UPLOAD_MB": "1"}
-    with serve(config) as lms, running(home, **more) as app:
-        connect(app, lms)
+    with ExitStack() as stack:
+        lms = stack.enter_context(serve(config))
+        if not connected:
+            more |= {"SERVICE_URL": f"http://127.0.0.1:{port}"}
+            more |= {"OUTGOING_ALLOWED": f"{lms.url} {lms.service_url}"}
+        app = stack.enter_context(running(home, **more))
+        if connected:
+            connect(app, lms)
         server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
-            with worker(home, **more):
+            with worker(home, **more) if busy else nullcontext():
                 yield Town(behaviour, tool, lms, app, home)
         finally:
             server.shutdown()
@@ -73,12 +81,12 @@ def town_with(behaviour: Behaviour, template: Path, folder: Path) -> Iterator[To
             server.server_close()
 
 
-def connect(app: Flask, lms: RunningLms) -> None:
+def connect(app: Flask, lms: RunningLms, name: str = "Practice LMS") -> None:
     """What an operator does with ``lti-tool platform add``."""
     facts = lms.registration
     with app.app_context():
         add_platform(
-            name="Practice LMS",
+            name=name,
             product=str(facts["product"]),
             issuer=str(facts["issuer"]),
             client_id=str(facts["client_id"]),
@@ -122,16 +130,3 @@ def worker(home: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
 def town(request: pytest.FixtureRequest, filled_home: Path, tmp_path: Path) -> Iterator[Town]:
     with town_with(request.param, filled_home, tmp_path) as built:
         yield built
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    if _CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (install it, or name it in CHROMIUM)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=_CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
-        )
-        yield browser
-        browser.close()

@@ -9,12 +9,25 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Frame, FrameLocator, Locator, Page, expect
+from playwright.sync_api import Error as PlaywrightError
+from playwright.sync_api import FileChooser, Frame, FrameLocator, Locator, Page, expect
 
 from tests.journeys.conftest import Town
 
 _AXE = Path(find_spec("axe_playwright_python").submodule_search_locations[0]) / "axe.min.js"  # type: ignore[union-attr,index]  # an installed package has a place
+# Without the long lists of what is in order, which take longer to carry over than to find.
+_VIOLATIONS = """async () => (
+    await axe.run(document, {iframes: false, resultTypes: ['violations']})
+).violations.map(one => ({rule: one.id, where: one.nodes.slice(0, 5).map(node => node.target)}))"""
 _MOST_TABS = 400
+_MOST_WAITS = 200
+
+
+def violations(target: Frame | Page) -> list[dict[str, Any]]:
+    """What axe finds on a page at this moment: ``rule`` and ``where``."""
+    target.evaluate(_AXE.read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = target.evaluate(_VIOLATIONS)
+    return found
 
 
 class Someone:
@@ -23,9 +36,16 @@ class Someone:
     def __init__(self, page: Page, town: Town, name: str, *, keyboard: bool = False) -> None:
         self.page, self.town, self.keyboard = page, town, keyboard
         self.looked_at: set[str] = set()
+        # Listening from the start: a listener set just before the key may reach the frame's process after the key.
+        self._choosers: list[FileChooser] = []
+        if keyboard:
+            page.on("filechooser", self._chooser_opened)
         page.goto(town.lms.url)
         self.press(page, "button", name)
         page.wait_for_url(re.compile("/(course|administration)"))
+
+    def _chooser_opened(self, chooser: FileChooser) -> None:
+        self._choosers.append(chooser)
 
     @property
     def tool(self) -> FrameLocator:
@@ -40,6 +60,16 @@ class Someone:
         frame = handle.content_frame()
         assert frame is not None
         return frame
+
+    def view(self) -> str:
+        """What every frame shows, in words, for the report of a failure."""
+        seen = []
+        for frame in self.page.frames:
+            try:
+                seen.append(f"[{frame.url}] {frame.evaluate('document.body.innerText')[:1500]}")
+            except PlaywrightError as gone:
+                seen.append(f"[{frame.url}] cannot be read: {gone}")
+        return "\n".join(seen)
 
     def press(self, where: Page | FrameLocator, role: Any, name: str, *, exact: bool = False) -> None:
         """Press a button or follow a link, by its name."""
@@ -84,9 +114,13 @@ class Someone:
             field.set_input_files(file)  # type: ignore[arg-type]  # a FilePayload, as a literal
             return
         self.tab_to(field)
-        with self.page.expect_file_chooser() as chooser:
-            self.page.keyboard.press("Space")
-        chooser.value.set_files(file)  # type: ignore[arg-type]  # the same
+        self.page.keyboard.press("Space")
+        for _ in range(_MOST_WAITS):
+            if self._choosers:
+                break
+            self.page.wait_for_timeout(100)
+        assert self._choosers, "The key opened no choice of files."
+        self._choosers.pop().set_files(file)  # type: ignore[arg-type]  # the same
 
     def tab_to(self, found: Locator) -> None:
         expect(found).to_be_visible()
@@ -107,30 +141,39 @@ class Someone:
 
     def arrive(self) -> None:
         """Until the launch has gone through the LMS's own pages and Tessera's stands in the frame."""
-        expect(self.tool.get_by_role("link", name="Tessera", exact=True)).to_be_visible()
+        # The pages on the way, which ask the LMS to keep something, look like Tessera as well.
+        there = self.tool.locator("body:not(:has([data-storage]))")
+        expect(there.get_by_role("link", name="Tessera", exact=True)).to_be_visible()
         self.frame.wait_for_load_state()
 
     def look(self, *, inside: bool = True) -> None:
         """No violation that axe can find, at this moment, on Tessera's page (or on the LMS's)."""
         target: Frame | Page = self.frame if inside else self.page
-        target.evaluate(_AXE.read_text(encoding="utf-8"))
-        found = target.evaluate("() => axe.run(document, {iframes: false})")
-        problems = [
-            {"rule": each["id"], "where": [node["target"] for node in each["nodes"]][:5]}
-            for each in found["violations"]
-        ]
+        problems = violations(target)
         assert not problems, f"{target.url}: {json.dumps(problems, indent=1)}"
         self.looked_at.add(target.url)
 
 
 @contextmanager
 def somebody(
-    chromium: Any, town: Town, name: str, *, keyboard: bool = False, width: int = 1280
+    chromium: Any,
+    town: Town,
+    name: str,
+    *,
+    keyboard: bool = False,
+    width: int = 1280,
+    timezone: str | None = None,
 ) -> Iterator[Someone]:
     """A fresh browser profile for one person."""
-    context = chromium.new_context(viewport={"width": width, "height": 900}, accept_downloads=True)
+    context = chromium.new_context(
+        viewport={"width": width, "height": 900}, accept_downloads=True, timezone_id=timezone
+    )
     context.set_default_timeout(15_000)
+    someone = Someone(context.new_page(), town, name, keyboard=keyboard)
     try:
-        yield Someone(context.new_page(), town, name, keyboard=keyboard)
+        yield someone
+    except BaseException as failure:
+        failure.add_note(f"What {name} saw: {someone.view()}")
+        raise
     finally:
         context.close()

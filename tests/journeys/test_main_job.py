@@ -32,6 +32,9 @@ def add_activity(ingrid: Someone) -> None:
     expect(ingrid.tool.get_by_role("heading", name="Add a micro-credential")).to_be_visible()
     ingrid.look()
     ingrid.choose(ingrid.tool.get_by_label(TITLE))
+    ingrid.press(ingrid.tool, "button", "Continue")
+    expect(ingrid.tool.get_by_role("heading", name="Add to your course")).to_be_visible()
+    ingrid.look()
     ingrid.press(ingrid.tool, "button", "Add to course")
     name = link_name(ingrid.town.behaviour)
     expect(ingrid.page.get_by_role("link", name=name)).to_be_visible()
@@ -220,7 +223,7 @@ def verify(chromium: Browser, town: Town, file: Path, verdict: str) -> None:
     try:
         page = context.new_page()
         page.goto(f"{town.tool}/verify")
-        page.get_by_label("Badge file").set_input_files(file)
+        page.get_by_label("The badge’s file").set_input_files(file)
         page.get_by_role("button", name="Check the badge").click()
         expect(page.get_by_text(verdict, exact=True)).to_be_visible()
     finally:

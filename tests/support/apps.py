@@ -1,12 +1,15 @@
 """Applications on a database of their own."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 from flask import Flask
+from jinja2 import FileSystemBytecodeCache
+from werkzeug.routing import Rule
 
 from lti_tool import http, settings
 from lti_tool.app import create_app
@@ -17,6 +20,25 @@ from lti_tool.database import db
 SECRET = "a secret that only tests use, long enough"
 NOON = datetime(2026, 10, 5, 12, 0, tzinfo=UTC)
 CONFIG = settings.config_dir()
+
+
+class _KnownRule(Rule):
+    """A rule that another application of this process has compiled need not be compiled again: thousands of tests
+    make an application each, and half of what that costs is here."""
+
+    _known: ClassVar[dict[object, Callable[..., tuple[str, str]]]] = {}
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        defaults = repr(sorted((self.defaults or {}).items()))
+        key = (self.rule, self.subdomain, self.host, self.merge_slashes, defaults, append_unknown)
+        if key not in self._known:
+            self._known[key] = super()._compile_builder(append_unknown)
+        return self._known[key]
+
+
+Flask.url_rule_class = _KnownRule
+# Templates too, by their text.
+_TEMPLATES = FileSystemBytecodeCache()
 
 
 def settings_for(home: Path, **more: str) -> settings.Settings:
@@ -44,6 +66,7 @@ def running(home: Path, **more: str) -> Iterator[Flask]:
     """An application whose connections are closed afterwards."""
     app = create_app(settings_for(home, **more))
     app.testing = True
+    app.jinja_env.bytecode_cache = _TEMPLATES
     try:
         yield app
     finally:

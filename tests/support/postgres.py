@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
+from sqlalchemy import text
+
+from lti_tool.database import db
 
 SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432")
 
@@ -25,3 +28,12 @@ def empty_database() -> Iterator[str]:
             yield f"{SERVER}/{name}"
         finally:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def somebody_waits() -> bool:
+    """Whether a session of the application's database waits for another."""
+    waiting = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with db.engine.connect() as connection:
+        return bool(connection.scalar(waiting))

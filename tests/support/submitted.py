@@ -18,19 +18,39 @@ from tests.support.cast import Campus
 PDF = b"%PDF-1.7\n1 0 obj << >> endobj\ntrailer << >>\n%%EOF\n"
 
 
-def begin_work(campus: Campus, who: str, *, placement: int | None = None, at: datetime = NOON) -> Attempt:
+def begin_work(
+    campus: Campus, who: str, *, placement: int | None = None, at: datetime = NOON, rehearsal: bool = False
+) -> Attempt:
     """The person opens the activity and begins."""
     activity = db.session.get_one(Placement, placement or campus.placement)
     return service.open_attempt(
-        campus.persons[who], activity.choices[0].credential_id, activity.id, campus.accounts[who], now=at
+        campus.persons[who],
+        activity.choices[0].credential_id,
+        activity.id,
+        campus.accounts[who],
+        rehearsal=rehearsal,
+        now=at,
     )
 
 
 def hand_in_work(
-    campus: Campus, who: str, *, placement: int | None = None, at: datetime = NOON, note: str = ""
+    campus: Campus,
+    who: str,
+    *,
+    placement: int | None = None,
+    at: datetime = NOON,
+    note: str = "",
+    rehearsal: bool = False,
 ) -> Submission:
     """The person answers and uploads all that is required, and hands it in. Does not commit."""
-    attempt = begin_work(campus, who, placement=placement, at=at)
+    attempt = begin_work(campus, who, placement=placement, at=at, rehearsal=rehearsal)
+    return hand_in_attempt(attempt, campus, who, at=at, note=note)
+
+
+def hand_in_attempt(
+    attempt: Attempt, campus: Campus, who: str, *, at: datetime = NOON, note: str = ""
+) -> Submission:
+    """As :func:`hand_in_work`, with work that was begun already."""
     version = full_version(attempt.version_id)
     written = [task for task in version.tasks if task.kind == "written"]
     answers = {task.key: "thought " * (task.words_min or 20) for task in written}
