@@ -17,7 +17,23 @@ class PlatformUnknown(Refused):
 
 
 class DeploymentUnknown(Refused):
-    """The registration is ours, the deployment is not (yet) allowed."""
+    """A notice of the platform comes from a place from which nobody has come to us."""
+
+
+class PlatformPending(Refused):
+    """The platform has registered itself and nobody here has approved it yet."""
+
+
+class PlatformDisabled(Refused):
+    """Somebody here has switched the platform off."""
+
+
+class DeploymentPending(Refused):
+    """The platform is connected; this place in it waits for an approval."""
+
+
+class DeploymentDisabled(Refused):
+    """Somebody here has switched this place of the platform off."""
 
 
 class LaunchForged(Refused):
@@ -56,6 +72,22 @@ class SessionOver(Refused):
     """The launch is unknown, over, or opened in another browser."""
 
 
+class LinkUnknown(Refused):
+    """A one-time link that we never made, or whose time is over."""
+
+
+class LinkUsed(Refused):
+    """A one-time link that somebody has used already."""
+
+
+class LinkElsewhere(Refused):
+    """An invitation to the desk of another deployment than the one that somebody came from."""
+
+
+class StayOver(Refused):
+    """A visit by a one-time link that is unknown, over, or opened in another browser."""
+
+
 class RoleRefused(Refused):
     """The page exists, but not for this role."""
 
@@ -74,6 +106,33 @@ class FormStale(Refused):
 
 class ActivityUnset(Refused):
     """The resource link names no micro-credential that we know."""
+
+
+class ActivityUnlinked(Refused):
+    """The same, for somebody who can only wait until faculty have said what it is."""
+
+
+# Connecting a platform
+
+
+class ConfigurationUnusable(Refused):
+    """What a platform says of itself cannot be fetched or believed, so nothing was sent to it."""
+
+
+class RegistrationRefused(Refused):
+    """The platform did not register us."""
+
+
+class RegistrationExists(Refused):
+    """The platform answered with a client id that stands for another registration already."""
+
+
+class RegistrationBusy(Refused):
+    """Too many registrations at this moment, or too many that wait for an approval."""
+
+
+class RegistrationStale(Refused):
+    """The page with the button was open for too long, or is not ours."""
 
 
 # The earner's work
@@ -119,6 +178,17 @@ class TooManyFiles(Refused):
     """More evidence than the task takes."""
 
 
+# Stacks
+
+
+class PartLocked(Refused):
+    """A part of a stack that does not open yet. The detail says after what it does."""
+
+
+class CredentialRetired(Refused):
+    """Nobody begins this micro-credential any more."""
+
+
 # Assessing
 
 
@@ -151,6 +221,46 @@ class DecisionDisagrees(Refused):
 
 class BadgeUnsigned(Refused):
     """Awarded, but the worker has not signed it yet."""
+
+
+class BadgeRevoked(Refused):
+    """The badge was taken back, or issued again, so that nothing can be done with this one any more."""
+
+
+class ReasonMissing(Refused):
+    """A badge is not taken back without saying why."""
+
+
+class SubjectChosen(Refused):
+    """It is settled whom the badge names."""
+
+
+class TermUnusable(Refused):
+    """A term without a name of its own, or one that ends before it begins."""
+
+
+class SisFileUnusable(Refused):
+    """A file of SIS ids that cannot be read, or columns that do not say whom it means."""
+
+
+class BadgeStands(Refused):
+    """The badge has not been taken back, so there is nothing to mend."""
+
+
+class OwnBadge(Refused):
+    """Nobody takes back or re-issues their own badge as faculty."""
+
+
+class AddressUnusable(Refused):
+    """Not an e-mail address, or one more than a person may have here."""
+
+
+class TooManyLetters(Refused):
+    """More mail was asked for than anybody needs."""
+
+
+class MailMissing(Refused):
+    """The operator has set no mail server, so no letter can be sent."""
 
 
 # Deep linking

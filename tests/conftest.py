@@ -1,15 +1,20 @@
 """Fixtures for every test: an application with a catalogue of its own, and a campus on it."""
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.support.apps import copy_home, fill, running
 from tests.support.cast import Campus, build_campus
+
+_CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +43,26 @@ def app(home: Path) -> Iterator[Flask]:
 def campus(app: Flask) -> Campus:
     with app.app_context():
         return build_campus()
+
+
+@pytest.fixture(scope="session")
+def chromium_options() -> dict[str, Any]:
+    """How Chromium is started here, by whoever needs one with a profile of its own."""
+    if _CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (install it, or name it in CHROMIUM)")
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    return {"executable_path": _CHROMIUM, "args": arguments}
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_options: dict[str, Any]) -> Iterator[Browser]:
+    """The one browser of a test run: a second Playwright in the same process would not start."""
+    # How long a busy machine may take before something counts as missing.
+    expect.set_options(timeout=20_000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**chromium_options)
+        yield browser
+        browser.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

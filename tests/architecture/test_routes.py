@@ -36,13 +36,13 @@ def test_every_view_is_guarded_exactly_once():
             assert len(guards) == (1 if routed else 0), f"{name}: {function.name}"
 
 
-def test_what_belongs_to_a_launch_is_never_open_to_anyone(app: Flask):
+def test_what_belongs_to_a_launch_or_a_stay_is_never_open_to_anyone(app: Flask):
     views = guarded_views(app)
-    open_to_all = {Who.ANYONE, Who.PLATFORM}
+    open_to_all = {Who.ANYONE, Who.PLATFORM, Who.ARRIVING}
 
     for rule in app.url_map.iter_rules():
         if rule.endpoint in views:
-            inside = rule.rule.startswith("/l/<launch>")
+            inside = "<launch>" in rule.rule or "<stay>" in rule.rule
             assert (views[rule.endpoint] in open_to_all) is not inside, rule.rule
 
 

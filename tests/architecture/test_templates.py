@@ -11,7 +11,7 @@ TEMPLATES = sorted(PACKAGE.rglob("templates/**/*.html"))
 FORBIDDEN = {
     "text that is not escaped": r"\|\s*safe\b|\bautoescape\s+false|\bMarkup\(",
     "an inline style": r"\sstyle\s*=|<style\b",
-    "an inline script": r"<script(?![^>]*\bsrc=)|\son[a-z]+\s*=\s*[\"']|javascript:",
+    "an inline script": r"<script(?![^>]*\bsrc=)(?! type=\"application/ld\+json\">)|\son[a-z]+\s*=\s*[\"']|javascript:",
     "something fetched from another site": r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=[\"']https?:",
 }
 
@@ -31,7 +31,12 @@ def test_every_form_that_posts_to_us_carries_its_token():
     for path in TEMPLATES:
         for form in forms(path):
             to_platform = "data-onward" in form
-            assert to_platform or "csrf()" in form, f"{path.relative_to(ROOT)}: {form[:80]}"
+            without_cookie = "data-arriving" in form  # Its origin is checked: test_arriving.py
+            # Inside a registration window our cookie may be kept back, so what the form needs is sealed in it.
+            sealed = 'name="ticket"' in form
+            assert to_platform or without_cookie or sealed or "csrf()" in form, (
+                f"{path.relative_to(ROOT)}: {form[:80]}"
+            )
 
 
 def forms(path: Path) -> list[str]:
