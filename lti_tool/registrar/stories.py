@@ -13,6 +13,7 @@ from lti_tool.assessment.models import Decision, Outcome
 from lti_tool.audit import AuditEvent
 from lti_tool.credentials.models import Placement, Version
 from lti_tool.database import db
+from lti_tool.passback import readback
 from lti_tool.passback.models import Score, ScoreState, ScoreTry
 from lti_tool.people.models import Account, Course, Membership, RosterMember, RosterStatus, Term
 from lti_tool.registrar.queries import LedgerRow, called, rows_of
@@ -72,8 +73,17 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """That somebody asked what the gradebook shows now. ``problem`` says why it could not be read."""
+
+    asked_at: datetime
+    answered_at: datetime | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
 class Story:
-    """Everything that is known about one score."""
+    """Everything that is known about one score. ``reading`` is None where nobody ever asked for it."""
 
     row: LedgerRow
     column: str
@@ -82,6 +92,12 @@ class Story:
     tries: tuple[Try, ...]
     siblings: tuple[Sibling, ...]
     events: tuple[Event, ...]
+    reading: Reading | None
+
+    @property
+    def readable(self) -> bool:
+        """Whether it can be read now what the gradebook shows, and that would say something about this score."""
+        return bool(self.column) and self.row.state in readback.READABLE and self.newer is None
 
     @property
     def newer(self) -> Sibling | None:
@@ -155,7 +171,13 @@ def story(deployment_pk: int, score_id: int) -> Story | None:
             Sibling(one.id, one.created_at, one.points, one.points_possible, one.state) for one in cell
         ),
         events=_events([score_id, *(one.id for one in cell)]),
+        reading=_reading(score_id),
     )
+
+
+def _reading(score_id: int) -> Reading | None:
+    asked = readback.asked_for(score_id)
+    return None if asked is None else Reading(asked.asked_at, asked.answered_at, asked.problem)
 
 
 def is_here(deployment_pk: int, score_id: int) -> bool:

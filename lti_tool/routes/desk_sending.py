@@ -6,8 +6,8 @@ from flask.typing import ResponseReturnValue
 from lti_tool import clock, tasks
 from lti_tool.database import db
 from lti_tool.errors import NotHere, OwnWork, ReasonMissing
-from lti_tool.passback import service
-from lti_tool.registrar import holdings, resending, words
+from lti_tool.passback import readback, service
+from lti_tool.registrar import holdings, resending, stories, words
 from lti_tool.registrar.queries import Shown
 from lti_tool.routes.forms import text, whole
 from lti_tool.routes.guards import Visit, Who, allow
@@ -29,6 +29,18 @@ def send_again(visit: Visit, score_id: int) -> ResponseReturnValue:
     db.session.commit()
     tasks.wake()
     return redirect(visit.url("ledger.story", score_id=successor, done="sent-again"), code=303)
+
+
+@blueprint.post("/l/<launch>/ledger/<int:score_id>/read")
+@allow(Who.REGISTRAR)
+def read_now(visit: Visit, score_id: int) -> ResponseReturnValue:
+    """Have a worker read what the gradebook shows now."""
+    if not stories.is_here(visit.launch.deployment_pk, score_id):
+        raise NotHere
+    done = "read-asked" if readback.ask(score_id, now=clock.now()) else "read-lately"
+    db.session.commit()
+    tasks.read_back_later()
+    return redirect(visit.url("ledger.story", score_id=score_id, done=done, _anchor="shown"), code=303)
 
 
 @blueprint.post("/l/<launch>/ledger/<int:score_id>/settle")

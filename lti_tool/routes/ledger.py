@@ -11,6 +11,7 @@ from lti_tool.alerts import watch
 from lti_tool.backpack import letters
 from lti_tool.database import db
 from lti_tool.errors import AddressUnusable, MailMissing, NotHere
+from lti_tool.lti.platforms import behaviour
 from lti_tool.registrar import export, queries, stories, words
 from lti_tool.registrar.queries import Shown
 from lti_tool.routes.forms import whole
@@ -77,6 +78,8 @@ def _story(visit: Visit, score_id: int, *, error: str | None = None) -> str:
         visit=visit,
         story=found,
         words=words,
+        now=clock.now(),
+        lms=behaviour(visit.launch.deployment.registration.platform.product).product_name,
         mail=mail.possible(),
         error=error,
         typed=request.form.get("address", ""),
