@@ -13,10 +13,11 @@ from lti_tool.assessment.models import Decision, Outcome
 from lti_tool.audit import AuditEvent
 from lti_tool.credentials.models import Placement, Version
 from lti_tool.database import db
+from lti_tool.lti.models import Deployment
 from lti_tool.passback import readback
 from lti_tool.passback.models import Score, ScoreState, ScoreTry
 from lti_tool.people.models import Account, Course, Membership, RosterMember, RosterStatus, Term
-from lti_tool.registrar.queries import LedgerRow, called, rows_of
+from lti_tool.registrar.queries import NO_TERM, Filter, LedgerRow, called, rows_of
 from lti_tool.submissions.models import Attempt, AttemptPlacement, AttemptState, Submission
 
 _OF_ONE_CELL = 50
@@ -114,6 +115,16 @@ class Found:
     sis_id: str | None
     subject: str
     courses: str
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the ids of a filter are called on the desk; None where it has none, or nothing here goes by that id."""
+
+    term: str | None = None
+    course: str | None = None
+    credential: str | None = None
+    person: str | None = None
 
 
 @dataclass(frozen=True)
@@ -231,10 +242,26 @@ def search(deployment_pk: int, words: str) -> list[Found]:
     ]
 
 
-def name_of(deployment_pk: int, person_id: int) -> str | None:
-    """What somebody of this deployment's people is called; None for anybody else."""
-    account = _account(deployment_pk, person_id)
-    return None if account is None else account.shown_name
+def names_of(deployment: Deployment, wanted: Filter) -> Names:
+    """What a filter narrows to, in words: terms and courses of this deployment, people who are in one of those."""
+    term = course = credential = person = None
+    if wanted.term is not None:
+        of_platform = select(Term.name).filter_by(
+            id=wanted.term, platform_id=deployment.registration.platform_id
+        )
+        term = "Courses without a term" if wanted.term == NO_TERM else db.session.scalar(of_platform)
+    if wanted.course_id is not None:
+        here = select(Placement.course_id).filter_by(deployment_pk=deployment.id)
+        course = db.session.scalar(
+            select(Course.title).where(Course.id == wanted.course_id, Course.id.in_(here))
+        )
+    if wanted.credential is not None:
+        versions = select(Version.title).filter_by(credential_id=wanted.credential)
+        credential = db.session.scalar(versions.order_by(Version.id.desc()).limit(1))
+    if wanted.person is not None:
+        account = _account(deployment.id, wanted.person)
+        person = None if account is None else account.shown_name
+    return Names(term, course, credential, person)
 
 
 def person(deployment_pk: int, person_id: int) -> PersonPage | None:

@@ -1,5 +1,7 @@
 """What a registrar does about scores: one at a time from a score's story, or many after a preview."""
 
+from functools import partial
+
 from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
@@ -11,7 +13,7 @@ from lti_tool.registrar import holdings, resending, stories, words
 from lti_tool.registrar.queries import Shown
 from lti_tool.routes.forms import text, whole
 from lti_tool.routes.guards import Visit, Who, allow
-from lti_tool.routes.ledger_form import query_of, wanted
+from lti_tool.routes.ledger_form import chips, query_of, wanted
 
 blueprint = Blueprint("desk_sending", __name__)
 
@@ -102,6 +104,11 @@ def _preview(visit: Visit, *, changed: bool = False) -> str:
         "ledger/sending.html",
         visit=visit,
         wanted=asked,
+        chips=chips(
+            asked,
+            stories.names_of(visit.launch.deployment, asked),
+            partial(visit.url, "desk_sending.preview"),
+        ),
         query=query_of(asked),
         plan=plan,
         rows=plan.page(number),
