@@ -333,7 +333,9 @@ def _as_seen(seen: tuple[Decimal | None, Decimal | None] | None) -> tuple[Column
     if seen is None:
         return ()
     points, possible = seen
-    return Score.shown_points.is_not_distinct_from(points), Score.shown_possible.is_not_distinct_from(possible)
+    return Score.shown_points.is_not_distinct_from(points), Score.shown_possible.is_not_distinct_from(
+        possible
+    )
 
 
 def _said(text: str) -> str:

@@ -103,9 +103,7 @@ def _story(visit: Visit, score_id: int) -> Story:
     return story
 
 
-def _page(
-    visit: Visit, story: Story, *, error: tuple[str, str] | None = None, changed: bool = False
-) -> str:
+def _page(visit: Visit, story: Story, *, error: tuple[str, str] | None = None, changed: bool = False) -> str:
     product = behaviour(visit.launch.deployment.registration.platform.product)
     return render_template(
         "grades/one.html",

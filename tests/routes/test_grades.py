@@ -6,7 +6,6 @@ from decimal import Decimal
 import pytest
 from flask import Flask
 from sqlalchemy import select
-
 from werkzeug.test import TestResponse
 
 from lti_tool import clock

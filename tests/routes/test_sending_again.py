@@ -304,7 +304,11 @@ def test_a_registrar_leaves_what_the_lms_shows(app: Flask, campus: Campus, verb:
 
 @pytest.mark.parametrize(
     ("where", "form"),
-    [("send", {"instead": "yes"}), ("settle", {"verb": "leave"}), ("settle", {"verb": "note", "note": "So."})],
+    [
+        ("send", {"instead": "yes"}),
+        ("settle", {"verb": "leave"}),
+        ("settle", {"verb": "note", "note": "So."}),
+    ],
 )
 def test_a_registrar_answers_about_the_grade_that_the_page_showed(
     app: Flask, campus: Campus, where: str, form: dict[str, str]
