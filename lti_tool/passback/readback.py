@@ -23,7 +23,7 @@ from lti_tool.database import db, insert_into
 from lti_tool.lti import ags, paging, platforms
 from lti_tool.lti.models import Platform, Registration
 from lti_tool.passback import rules
-from lti_tool.passback.models import DRIFT, ColumnReading, Finding, ReadBack, Score, ScoreState
+from lti_tool.passback.models import DRIFT, ColumnReading, Finding, ReadBack, Score, ScoreState, ScoreTry
 from lti_tool.passback.rules import Shown
 from lti_tool.people.models import Course, Term
 from lti_tool.settings import current
@@ -49,6 +49,11 @@ _REFUSED = (
     "read grades there. Look into the gradebook itself, or ask those who run {lms}."
 )
 _TROUBLE = "{lms} is busy or did not answer. Tessera goes on trying by itself."
+
+_TAKEN_AWAY = (
+    "Somebody had set another grade, so Tessera did not send this score. That grade is gone now; press “Send again” if "
+    "this one is to take its place."
+)
 
 
 @dataclass(frozen=True)
@@ -378,6 +383,7 @@ def _write_down(
         rows = _to_compare(ids[start : start + _BATCH])
         earlier = _earlier([row for row in rows if row.subject in results])
         busy = _overtaken([row.id for row in rows])
+        unsent = _never_taken([row.id for row in rows if row.state is ScoreState.OVERRIDDEN])
         for score in rows:
             if score.id in busy or score.settled_at is None or score.settled_at >= started:
                 # Its result is not in what we read; it is read in its turn.
@@ -388,6 +394,10 @@ def _write_down(
                 score.read_at, score.read_due_at = now, None
                 continue
             _judge(score, results.get(score.subject), column, earlier.get(score.id, ()), gone=gone, now=now)
+            if score.id in unsent and score.state is ScoreState.ACCEPTED:
+                # The platform was never given it, so it has accepted nothing.
+                score.state = ScoreState.OVERRIDDEN
+                score.reason = score.reason or _TAKEN_AWAY
         db.session.commit()
         db.session.remove()
     _recovered(turn.registration_id)
@@ -431,6 +441,16 @@ def _overtaken(ids: Sequence[int]) -> set[int]:
         )
     )
     return set(db.session.scalars(found))
+
+
+def _never_taken(ids: Sequence[int]) -> set[int]:
+    """Those that were not sent, since a person's grade stood there already."""
+    if not ids:
+        return set()
+    taken = select(ScoreTry.score_id).where(
+        ScoreTry.score_id.in_(ids), ScoreTry.heard == rules.Heard.ACCEPTED
+    )
+    return set(ids) - set(db.session.scalars(taken))
 
 
 def _earlier(scores: Sequence[Score]) -> dict[int, tuple[tuple[Decimal, Decimal], ...]]:
