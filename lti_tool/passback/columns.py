@@ -264,7 +264,7 @@ def _found(taken: _Taken, url: str, now: datetime) -> None:
         or_(Score.reason == service.NO_COLUMN, went_nowhere),
     )
     for score_id in db.session.scalars(stranded.order_by(Score.id).limit(_MOST_SCORES)).all():
-        service.resend(score_id, None, now=now)
+        service.go_on(score_id, now=now)
 
 
 def _refused(taken: _Taken, answer: ServiceAnswer, now: datetime) -> None:
