@@ -227,6 +227,7 @@ def open_cases(
         .order_by(
             Placement.id,
             found.c.stage == Stage.NOT_BEGUN.value,
+            func.coalesce(Account.name, RosterMember.name).is_(None),
             func.lower(func.coalesce(Account.name, RosterMember.name, "")),
             found.c.account_id,
             found.c.roster_id,

@@ -134,7 +134,7 @@ def _text(cell: Cell) -> str:
             return ""
         case datetime():
             # With a space, which ISO 8601 readers and spreadsheets both take for a date.
-            return cell.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+            return cell.astimezone(UTC).isoformat(" ", "seconds")[:19]
         case Decimal():
             return number(cell)
         case str():
