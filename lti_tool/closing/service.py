@@ -74,8 +74,7 @@ def _one_at_a_time(cases: Sequence[Case]) -> None:
         .with_for_update()
     )
     # Who has not begun has no work to wait at, but an account.
-    for account_id in sorted({one.account_id for one in cases if one.account_id is not None}):
-        passback.one_at_a_time(account_id)
+    passback.one_at_a_time(*sorted({one.account_id for one in cases if one.account_id is not None}))
 
 
 def _taken_in(course_id: int, case: Case, now: datetime) -> Case:
