@@ -243,7 +243,7 @@ def ledger(ada: Someone, folder: Path) -> None:
     expect(row).to_contain_text("Sent and accepted")
     ada.look()
     with ada.page.expect_download() as arriving:
-        ada.press(ada.tool, "link", "Download these for programs (CSV)")
+        ada.press(ada.tool, "link", "Download these as CSV")
     arriving.value.save_as(folder / "ledger.csv")
     rows = list(csv.DictReader(io.StringIO((folder / "ledger.csv").read_text(encoding="utf-8-sig"))))
     assert len(rows) == 1
