@@ -388,6 +388,8 @@ def _outgoing(score: Score) -> Outgoing:
         comment=score.comment,
         scored_at=score.scored_at,
         submitted_at=score.submitted_at,
+        activity_progress=score.activity_progress,
+        grading_progress=score.grading_progress,
     )
 
 

@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 from lti_tool.database import db
 from lti_tool.passback import service
-from lti_tool.passback.models import ScoreState
+from lti_tool.passback.models import Score, ScoreState
 from tests.passback.gradebooks import CONFLICT, FakeGradebook, deliver, ledger, owe
 from tests.support.apps import fill, running
 from tests.support.cast import Campus, build_campus
@@ -55,7 +57,7 @@ def test_eight_workers_at_once_send_every_score_once(app: Flask, campus: Campus)
         assert {ledger(score_id).state for score_id in ids} == {ScoreState.ACCEPTED}
 
 
-def test_of_two_who_owe_one_cell_at_the_same_moment_one_gives_way(app: Flask, campus: Campus):
+def test_of_several_who_owe_a_cell_by_the_same_decision_one_does_it(app: Flask, campus: Campus):
     ids: list[int] = []
     start = threading.Barrier(4)
 
@@ -63,6 +65,21 @@ def test_of_two_who_owe_one_cell_at_the_same_moment_one_gives_way(app: Flask, ca
         with app.app_context():
             start.wait()
             ids.append(owe(campus))
+
+    _all_at_once(4, decide)
+
+    with app.app_context():
+        assert ids == [db.session.scalars(select(Score.id)).one()] * 4
+
+
+def test_of_two_who_owe_one_cell_at_the_same_moment_one_gives_way(app: Flask, campus: Campus):
+    ids: list[int] = []
+    start, decisions = threading.Barrier(4), count(1)
+
+    def decide() -> None:
+        with app.app_context():
+            start.wait()
+            ids.append(owe(campus, decision=next(decisions)))
 
     _all_at_once(4, decide)
 
