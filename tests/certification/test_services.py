@@ -1,6 +1,5 @@
 """What comes after a launch, between the platform's services and the tool: rosters, tokens, columns, registration."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from urllib.parse import parse_qs, urlsplit
@@ -16,14 +15,12 @@ from lti_tool.database import db
 from lti_tool.lti.models import Launch, Registration, Standing
 from lti_tool.passback import service as passback
 from lti_tool.passback.models import Score, ScoreState
-from lti_tool.passback.rules import Cause
 from lti_tool.people.models import Roster, RosterMember
-from lti_tool.practice_lms import store
 from tests.certification import corpus
 from tests.certification.corpus import Base, Claims, Sender
 from tests.certification.way import SECOND, Way
 from tests.lti.platform_double import LTI, Asked, FakePlatform, Reply
-from tests.platforms.test_copied_courses import Person, Town, place_activity, town
+from tests.platforms.test_copied_courses import Town, place_activity, town
 from tests.routes.registering import PLATFORM, Registering
 
 __all__ = ["town"]
@@ -145,155 +142,41 @@ def test_a_column_that_a_teacher_deleted_is_made_anew_once(town: Town) -> None:
     assert states == [ScoreState.SUPERSEDED, ScoreState.ACCEPTED]
 
 
-@pytest.mark.parametrize("town", ["canvas", "moodle"], indirect=True)
-def test_a_learner_who_was_dropped_gets_the_grade_once_the_lms_lists_them_again(town: Town) -> None:
-    begin(town)
-    dropped(town, True)
-    owe(town)
-    tasks.deliver_scores(town.app)
-    course = newest(town).placement_course
-    refused = newest(town)
-    tasks.read_roster(town.app, course, timedelta(0))
-    tasks.deliver_scores(town.app)
-    still = newest(town)
-
-    dropped(town, False)
-    tasks.read_roster(town.app, course, timedelta(0))
-    tasks.deliver_scores(town.app)
-
-    assert (refused.state, refused.cause) == (ScoreState.PARKED, Cause.AWAY)
-    assert "student" in refused.reason
-    assert "It also goes by itself" in refused.reason
-    assert still.id == refused.id
-    assert newest(town).state is ScoreState.ACCEPTED
-    assert shown(town) == [10]
-
-
-@pytest.mark.parametrize("town", ["moodle"], indirect=True)
-def test_a_learner_who_was_dropped_gets_the_grade_by_opening_the_activity_a_minute_later(town: Town) -> None:
-    """They were here a moment before they were refused, so that no visit would be noted anew for some minutes."""
-    lena = begin(town)
-    dropped(town, True)
-    owe(town)
-    tasks.deliver_scores(town.app)
-    refused = newest(town)
-
-    dropped(town, False)
-    lena.launch(lena.activity())
-    tasks.deliver_scores(town.app)
-
-    assert (refused.state, refused.cause) == (ScoreState.PARKED, Cause.AWAY)
-    assert newest(town).state is ScoreState.ACCEPTED
-    assert shown(town) == [10]
-
-
 @pytest.mark.parametrize("town", ["canvas"], indirect=True)
-def test_what_a_closed_course_of_canvas_refuses_goes_once_it_is_open(town: Town) -> None:
-    begin(town)
-    becomes(town, "unpublished")
+def test_an_assignment_that_a_teacher_deleted_in_canvas_comes_back_once_as_the_same_activity(
+    town: Town,
+) -> None:
+    ingrid, lena = town.person("Ingrid Okafor"), town.person("Lena Brandt")
+    place_activity(ingrid)
+    deleted = lena.activity()
+    lena.launch(deleted)
+    ingrid.lms.post(f"{deleted.removeprefix('/frame')}/delete")
+
     owe(town)
-    tasks.deliver_scores(town.app)
-    unpublished = newest(town)
-    course = unpublished.placement_course
-    # The list names people before the course is published, so it is tried and refused once more.
-    tasks.read_roster(town.app, course, timedelta(0))
-    tasks.deliver_scores(town.app)
-    tried_again = newest(town)
-    becomes(town, "published")
-    tasks.read_roster(town.app, course, timedelta(0))
-    tasks.deliver_scores(town.app)
-    first = shown(town)
+    for _ in range(3):
+        tasks.deliver_scores(town.app)
 
-    becomes(town, "concluded")
-    owe(town, "7", decision=2)
-    tasks.deliver_scores(town.app)
-    concluded = newest(town)
-    becomes(town, "published")
-    tasks.read_roster(town.app, course, timedelta(0))
-    tasks.deliver_scores(town.app)
-
-    for refused in (unpublished, tried_again, concluded):
-        assert (refused.state, refused.cause) == (ScoreState.PARKED, Cause.AWAY)
-    assert "the course is not published" in tried_again.reason
-    assert "The course has concluded in Canvas" in concluded.reason
-    assert (first, shown(town)) == ([10], [7])
-
-
-@pytest.mark.parametrize("town", ["canvas"], indirect=True)
-def test_what_an_unpublished_assignment_of_canvas_refuses_goes_once_somebody_opens_it(town: Town) -> None:
-    lena = begin(town)
-    publish(town, False)
-    owe(town)
-    tasks.deliver_scores(town.app)
-    refused = newest(town)
-
-    publish(town, True)
-    lena.launch(lena.activity())
-    tasks.deliver_scores(town.app)
-
-    assert (refused.state, refused.cause) == (ScoreState.PARKED, Cause.AWAY)
-    assert "not published" in refused.reason
-    assert shown(town) == [10]
-
-
-def begin(town: Town) -> Person:
-    """Ingrid adds an activity, and Lena has been there."""
-    place_activity(town.person("Ingrid Okafor"))
-    publish(town, True)
-    lena = town.person("Lena Brandt")
-    lena.launch(lena.activity())
-    return lena
-
-
-def in_the_lms(town: Town, statement: str, *values: object) -> None:
-    with town.lms.app.extensions["practice_lms"].store.transaction() as lms_db:
-        lms_db.execute(statement, values)
-
-
-def publish(town: Town, published: bool) -> None:
-    in_the_lms(town, "UPDATE activity SET published = ?", int(published))
-
-
-def dropped(town: Town, gone: bool) -> None:
-    in_the_lms(town, "UPDATE person SET enrolled = ? WHERE given = 'Lena'", int(not gone))
-
-
-def becomes(town: Town, state: str) -> None:
-    with town.lms.app.extensions["practice_lms"].store.transaction() as lms_db:
-        store.set_setting(lms_db, "course_state", state)
-
-
-def shown(town: Town) -> list[float]:
-    """The grades in the LMS."""
-    with town.lms.app.extensions["practice_lms"].store.transaction() as lms_db:
-        return [cell["score"] for cell in store.grades(lms_db) if cell["score"] is not None]
-
-
-@dataclass(frozen=True)
-class Newest:
-    """The score that was owed last, as it stood at that moment."""
-
-    id: int
-    state: ScoreState
-    cause: Cause | None
-    reason: str
-    placement_course: int
-
-
-def newest(town: Town) -> Newest:
+    assert lena.activity() != deleted
+    opened, course = lena.launch(lena.activity()), ingrid.launch(lena.activity())
+    assert "Universal Design for Learning" in opened.text
+    assert "The gradebook column of this activity was made anew" in course.text
     with town.app.app_context():
-        score = db.session.scalars(select(Score).order_by(Score.id.desc())).first()
-        assert score is not None
-        course = db.session.get_one(Placement, score.placement_id).course_id
-        return Newest(score.id, score.state, score.cause, score.reason or "", course)
+        [placement] = db.session.scalars(select(Placement))
+        states = db.session.scalars(select(Score.state).order_by(Score.id)).all()
+    assert states == [ScoreState.SUPERSEDED, ScoreState.ACCEPTED]
+    with town.lms.app.extensions["practice_lms"].store.transaction() as lms_db:
+        [item] = lms_db.execute("SELECT * FROM line_item WHERE deleted = 0").fetchall()
+        grade = lms_db.execute("SELECT score FROM grade WHERE line_item_id = ?", (item["id"],)).fetchone()
+    assert grade["score"] == 10
+    assert placement.line_item_url is not None
+    assert placement.line_item_url.endswith(f"/{item['id']}")
 
 
-def owe(town: Town, points: str = "10", *, decision: int = 1) -> None:
-    """Of ten for the one learner who has been here, as a decision owes them."""
+def owe(town: Town) -> None:
+    """Ten of ten for the one learner who has been here, as a decision owes them."""
     with town.app.app_context():
         placement = db.session.scalars(select(Placement)).one()
-        launch = db.session.scalars(select(Launch).where(Launch.role == "learner")).first()
-        assert launch is not None
+        launch = db.session.scalars(select(Launch).where(Launch.role == "learner")).one()
         assert launch.account_id is not None
         passback.owe(
             placement=passback.PlacementCell(
@@ -301,8 +184,8 @@ def owe(town: Town, points: str = "10", *, decision: int = 1) -> None:
             ),
             account_id=launch.account_id,
             subject=launch.subject,
-            decision_id=decision,
-            points=Decimal(points),
+            decision_id=1,
+            points=Decimal(10),
             points_possible=Decimal(10),
             comment="Clear goals.",
             submitted_at=clock.now(),
