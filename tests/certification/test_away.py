@@ -1,4 +1,4 @@
-"""A learner or a course is away: the LMS takes no score, the desk says why, and it goes by itself once they are back."""
+"""Somebody or a course is away: the LMS takes no score, the desk says why, and it goes by itself once they are back."""
 
 from dataclasses import dataclass
 from datetime import timedelta
