@@ -8,7 +8,7 @@ import click
 from sqlalchemy import select
 
 from lti_tool import clock
-from lti_tool.audit import seals
+from lti_tool.audit import digests, seals
 from lti_tool.badges.models import Badge
 from lti_tool.cli.console import Stopped, application
 from lti_tool.cli.operator import find_deployment
@@ -18,9 +18,9 @@ from lti_tool.credit.queries import ListedRule
 from lti_tool.credit.rules import plain
 from lti_tool.credit.service import RuleChange, RuleIncomplete
 from lti_tool.database import db
+from lti_tool.passback import service as passback
 from lti_tool.people import doors
 from lti_tool.people.models import Account, Person, Purpose
-from lti_tool.registrar import proof as ledger
 from lti_tool.settings import current
 
 _MOST_PRINTED = 50
@@ -98,7 +98,7 @@ def verify(expect: str | None) -> None:
     expected = _parsed(expect)
     with application():
         verdict = seals.verify(expected)
-        proof = ledger.prove()
+        proof = digests.prove(passback.LEDGER)
     click.echo(f"{verdict.sealed} sealed events read.")
     if verdict.waiting_since:
         oldest = f"{verdict.waiting_since:%Y-%m-%d %H:%M} UTC"

@@ -4,7 +4,7 @@ Locks are taken in one order everywhere: people by their account ids, then score
 Whoever owes several people in one transaction therefore begins with ``one_at_a_time`` for all of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from lti_tool import audit
+from lti_tool.audit.digests import Sealed
 from lti_tool.credentials.models import Placement
 from lti_tool.database import db
 from lti_tool.errors import ReasonMissing
@@ -26,6 +27,8 @@ NO_COLUMN = (
     "This activity has no gradebook column, so there is nowhere to send the score. Ask the instructor to add"
     " the activity again with points, open it once, and then press “Send again”."
 )
+_OWED = "score owed"
+_PROVED_AT_ONCE = 500
 REASON_KEPT = 500
 """Characters of what a person says about a score."""
 COMPLETED, FULLY_GRADED = "Completed", "FullyGraded"
@@ -477,7 +480,7 @@ def _insert(score: Score, *, now: datetime) -> Score:
             else:
                 break
     audit.record(
-        "score owed",
+        _OWED,
         "score",
         score.id,
         now=now,
@@ -493,3 +496,21 @@ def _strictly_after(newest: datetime | None, now: datetime) -> datetime:
     """Whole seconds, because Moodle compares whole seconds and refuses an equal one."""
     second = now.replace(microsecond=0)
     return second if newest is None else max(second, newest + timedelta(seconds=1))
+
+
+def _digests() -> Iterator[list[tuple[int, str]]]:
+    after = 0
+    while rows := db.session.scalars(
+        select(Score).where(Score.id > after).order_by(Score.id).limit(_PROVED_AT_ONCE)
+    ).all():
+        # Whoever reads this ends the transaction between two batches.
+        after = rows[-1].id
+        yield [(row.id, row.digest()) for row in rows]
+
+
+def _there(ids: set[int]) -> set[int]:
+    return set(db.session.scalars(select(Score.id).where(Score.id.in_(ids))))
+
+
+LEDGER = Sealed("score", _OWED, rows=_digests, there=_there)
+"""What the audit log proves of the ledger."""

@@ -120,8 +120,8 @@ def test_what_was_changed_removed_or_put_in_is_named(owed: Flask, verify: Verify
         "Score 1 does not say what it said when it was owed.",
         "Score 2 does not say what it said when it was owed.",
         "Score 5 does not say what it said when it was owed.",
-        "Score 3 was owed, and is not in the ledger any more.",
-        "Score 99 is in the ledger, and no event says that it was owed.",
+        "Score 3 was owed, and is not there any more.",
+        "Score 99 is there, and no event says that it was owed.",
         "The chain is whole.",
         "The ledger of scores was tampered with.",
     ):
