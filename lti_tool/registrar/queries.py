@@ -112,6 +112,9 @@ class LedgerRow:
     comment: str
     scored_at: datetime
     submitted_at: datetime
+    activity_progress: str
+    grading_progress: str
+    idempotency_key: str
     section: str | None
     state: ScoreState
     finding: Finding | None
@@ -319,6 +322,9 @@ _COLUMNS = (
             "comment",
             "scored_at",
             "submitted_at",
+            "activity_progress",
+            "grading_progress",
+            "idempotency_key",
             "finding",
             "shown_points",
             "shown_possible",

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_23_e"
-down_revision = "2026_11_23_a_agreed_scores"
+down_revision = "2026_11_23_d"
 
 
 def upgrade() -> None:
