@@ -121,6 +121,8 @@ class LedgerRow:
     due_at: datetime
     tries: int
     settled_at: datetime | None
+    called_off_at: datetime | None
+    """When the decision behind it was changed to one that gives no points."""
     last: LastTry | None
 
     @property
@@ -378,6 +380,7 @@ def _row(found: Row[*tuple[Any, ...]], last: LastTry | None) -> LedgerRow:
         due_at=score.due_at,
         tries=score.tries,
         settled_at=score.settled_at,
+        called_off_at=score.called_off_at,
         last=last,
     )
 
