@@ -89,9 +89,12 @@ def needs_somebody() -> ColumnElement[bool]:
 def zero_under_badge(score_ids: Collection[int]) -> frozenset[int]:
     """Of these scores, those of which the gradebook shows 0, set by somebody, while the badge of the same decision
     stands: one of the two says something wrong about the earner."""
+    mine, about_the_same = aliased(Decision), aliased(Decision)
     rows = db.session.scalars(
         select(Score.id)
-        .join(Badge, _rests_on_the_same())
+        .join(mine, mine.id == Score.decision_id)
+        .join(about_the_same, about_the_same.submission_id == mine.submission_id)
+        .join(Badge, Badge.decision_id == about_the_same.id)
         .where(
             Score.id.in_(score_ids),
             service.open_finding(),
@@ -117,17 +120,9 @@ def points_called_off(score_ids: Collection[int]) -> frozenset[int]:
     )
 
 
-def _rests_on_the_same() -> ColumnElement[bool]:
-    """That a badge came from the decision of a score, or from one about the same work that it took the place of."""
-    mine, its = aliased(Decision), aliased(Decision)
-    same_work = exists().where(
-        mine.id == Score.decision_id, its.id == Badge.decision_id, its.submission_id == mine.submission_id
-    )
-    return or_(Badge.decision_id == Score.decision_id, same_work)
-
-
 def _without_badge() -> ColumnElement[bool]:
     newer, standing = aliased(Score), aliased(Badge)
+    mine, about_the_same = aliased(Decision), aliased(Decision)
     # The last part of a stack and the stack itself come from one decision, and have a badge each.
     of_the_same = or_(
         and_(Placement.stack_id.is_(None), Badge.credential_id.is_not(None)),
@@ -135,9 +130,12 @@ def _without_badge() -> ColumnElement[bool]:
     )
     revoked = (
         select(Badge.id)
+        .join(about_the_same, about_the_same.id == Badge.decision_id)
+        .join(mine, mine.submission_id == about_the_same.submission_id)
         .join(Placement, Placement.id == Score.placement_id)
         .where(
-            _rests_on_the_same(),
+            # From the score's own decision, or from an earlier one that it took the place of.
+            mine.id == Score.decision_id,
             of_the_same,
             Badge.revoked_at.is_not(None),
             or_(Score.dealt_with_at.is_(None), Score.dealt_with_at < Badge.revoked_at),

@@ -185,6 +185,8 @@ def test_points_that_the_gradebook_has_are_asked_about_and_stay_with_a_note_or_g
     one = words(desk.ingrid.get(f"/course/grades/{score}"))
     desk.ingrid.post(f"/course/grades/{score}", {"do": "keep", "note": "The registrar has them already."})
     kept = desk.to_look_at()
+    rita = visit_as(desk.app, desk.campus, "rita")
+    desk_says = words(rita.get(f"/ledger/people/{desk.campus.persons['lena']}"))
     noted = words(desk.ingrid.get(f"/course/grades/{score}"))
 
     assert "For you to look at (1)" in asked
@@ -192,6 +194,8 @@ def test_points_that_the_gradebook_has_are_asked_about_and_stay_with_a_note_or_g
     assert "The decision was changed, and the gradebook keeps the points" in one
     assert "For you to look at (0)" in kept
     assert "The registrar has them already." in noted
+    assert "the faculty of the course have left the points as they are" in desk_says
+    assert "Demonstrated, changed later" in rita.get("/ledger.csv").text
     assert desk.canvas.points == [10]
 
     desk.ingrid.post(f"/course/grades/{score}", {"do": "zero", "reason": "Not yet demonstrated."})
