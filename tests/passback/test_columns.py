@@ -88,7 +88,7 @@ class Course:
         return wanted
 
     def settle(self, at: datetime = NOON) -> int:
-        return columns.settle_due(now_fn=lambda: at, wait=lambda _: None)
+        return columns.settle_due(self.campus.registration, now_fn=lambda: at, wait=lambda _: None)
 
     @property
     def placement(self) -> Placement:

@@ -273,7 +273,8 @@ def comments_sent(
     app: Flask, gradebook: FakePlatform, after: timedelta = timedelta()
 ) -> list[dict[str, object]]:
     with app.app_context():
-        notes.deliver_due(now_fn=lambda: clock.now() + after)
+        for registration_id in notes.due(clock.now() + after):
+            notes.deliver_due(registration_id, now_fn=lambda: clock.now() + after)
     return [json.loads(asked.body) for asked in gradebook.asked_at("/line_items/1/scores")]
 
 
