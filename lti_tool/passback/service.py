@@ -87,6 +87,7 @@ def resend(
     *,
     now: datetime,
     overwrites: bool = False,
+    seen: tuple[Decimal | None, Decimal | None] | None = None,
     for_themselves: bool = False,
 ) -> Score | None:
     """Send a score once more that needs attention, or that the gradebook does not show, as a row of its own with the
@@ -97,13 +98,15 @@ def resend(
 
     :param overwrites: the person has seen that the gradebook shows another grade, and wants this one there all the
         same.
+    :param seen: points and maximum that the person saw in the gradebook; nothing is done if it has shown something
+        else since. None asks for nothing in particular.
     :param for_themselves: the person is the score's own earner, whose word changes no grade once the course has ended.
     """
     account_id = db.session.scalar(select(Score.account_id).where(Score.id == score_id))
     if account_id is None:
         return None
     one_at_a_time(account_id)
-    old = _given_up_for_another(score_id, now)
+    old = _given_up_for_another(score_id, now, seen)
     if old is None:
         return None
     # Nobody could look, and whoever presses the button was told to.
@@ -115,9 +118,12 @@ def resend(
     return score
 
 
-def accept_shown(score_id: int, actor: int, *, now: datetime) -> bool:
-    """Leave the gradebook as it is, since a person says that it is right. False if there is nothing to say any more."""
-    dealt = _deal_with(score_id, None, now)
+def accept_shown(
+    score_id: int, actor: int, *, now: datetime, seen: tuple[Decimal | None, Decimal | None] | None = None
+) -> bool:
+    """Leave the gradebook as it is, since a person says that it is right. False if there is nothing to say any more, or
+    it shows something else than they have seen."""
+    dealt = _deal_with(score_id, None, now, seen)
     if dealt is not None:
         audit.record(
             "gradebook left as it is", "score", score_id, now=now, actor=actor, finding=dealt.finding
@@ -125,12 +131,19 @@ def accept_shown(score_id: int, actor: int, *, now: datetime) -> bool:
     return dealt is not None
 
 
-def note(score_id: int, actor: int, text: str, *, now: datetime) -> bool:
-    """Say why the gradebook shows something else. False if there is nothing to say any more.
+def note(
+    score_id: int,
+    actor: int,
+    text: str,
+    *,
+    now: datetime,
+    seen: tuple[Decimal | None, Decimal | None] | None = None,
+) -> bool:
+    """Say why the gradebook shows something else. False as for ``accept_shown``.
 
     :raises ReasonMissing: the text is empty.
     """
-    dealt = _deal_with(score_id, _said(text), now)
+    dealt = _deal_with(score_id, _said(text), now, seen)
     if dealt is not None:
         audit.record("difference explained", "score", score_id, now=now, actor=actor, finding=dealt.finding)
     return dealt is not None
@@ -372,7 +385,9 @@ def was_owed(placement_id: int, account_id: int) -> bool:
     return db.session.scalar(cell.limit(1)) is not None
 
 
-def _given_up_for_another(score_id: int, now: datetime) -> Score | None:
+def _given_up_for_another(
+    score_id: int, now: datetime, seen: tuple[Decimal | None, Decimal | None] | None
+) -> Score | None:
     """Take the row out of what asks for a person, so that another may take its place; None if somebody was quicker.
 
     One that the platform has accepted stays so, for that is what it said; only its finding is dealt with. And none is
@@ -402,6 +417,7 @@ def _given_up_for_another(score_id: int, now: datetime) -> Score | None:
             Score.called_off_at.is_(None),
             differs,
             ~followed.exists(),
+            *_as_seen(seen),
         )
         .values(
             state=case((Score.state == ScoreState.OVERRIDDEN, ScoreState.SUPERSEDED), else_=Score.state),
@@ -414,13 +430,25 @@ def _given_up_for_another(score_id: int, now: datetime) -> Score | None:
     return drifted
 
 
-def _deal_with(score_id: int, note: str | None, now: datetime) -> Score | None:
+def _deal_with(
+    score_id: int, note: str | None, now: datetime, seen: tuple[Decimal | None, Decimal | None] | None
+) -> Score | None:
     return db.session.scalar(
         update(Score)
-        .where(Score.id == score_id, open_finding())
+        .where(Score.id == score_id, open_finding(), *_as_seen(seen))
         .values(dealt_with_at=now, dealt_with_note=note)
         .returning(Score)
         .execution_options(synchronize_session="fetch")
+    )
+
+
+def _as_seen(seen: tuple[Decimal | None, Decimal | None] | None) -> tuple[ColumnElement[bool], ...]:
+    """That the gradebook still shows what a person has seen there: a worker may read it at the same moment."""
+    if seen is None:
+        return ()
+    points, possible = seen
+    return Score.shown_points.is_not_distinct_from(points), Score.shown_possible.is_not_distinct_from(
+        possible
     )
 
 

@@ -57,7 +57,7 @@ class Plan:
 
 def _seen(row: LedgerRow) -> tuple[object, ...]:
     """What whoever ticks a row has seen of it: another grade in the gradebook is another question."""
-    return row.id, str(row.state), str(row.finding), str(row.shown_points), str(row.shown_possible)
+    return row.id, str(row.state), row.seen
 
 
 def overwrites(row: LedgerRow) -> bool:

@@ -87,7 +87,7 @@ def of_score(row: LedgerRow) -> str:
     match row.shown:
         case Shown.ACCEPTED | Shown.CONFIRMED if row.called_off_at is not None:
             return _LEFT if row.dealt_with_at is not None else _ASKED
-        case Shown.DIFFERS if row.finding is Finding.MISSING:
+        case Shown.DIFFERS if row.finding is Finding.MISSING and not row.reason:
             return "The LMS took the score, but its gradebook shows none now."
         case Shown.WAITING | Shown.ATTENTION | Shown.NOT_SENT | Shown.DIFFERS | Shown.SETTLED if row.reason:
             return row.reason
