@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_23_a_changed_decisions"
-down_revision = "2026_11_23_e"
+down_revision = "2026_11_23_a_agreed_scores"
 
 _FOR_BATCH = {"uq": "uq_%(table_name)s_%(column_0_N_name)s"}
 
