@@ -1,6 +1,10 @@
-"""Owing the gradebook a score. Nothing is sent here: what these verbs leave behind is the courier's queue."""
+"""Owing the gradebook a score. Nothing is sent here: what these verbs leave behind is the courier's queue.
 
-from collections.abc import Collection
+Locks are taken in one order everywhere: people by their account ids, then scores, then the activity, then its column.
+Whoever owes several people in one transaction therefore begins with ``one_at_a_time`` for all of them.
+"""
+
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -338,13 +342,15 @@ def release_returned(*, now: datetime, limit: int = 500) -> int:
         Roster.read_at > Score.settled_at,
     )
     waiting = (
-        select(Score.id)
+        select(Score.id, Score.account_id)
         .join(Placement, Placement.id == Score.placement_id)
         .where(Score.state == ScoreState.PARKED, Score.cause == Cause.AWAY, or_(launched, listed))
         .order_by(Score.id)
         .limit(limit)
     )
-    return sum(go_on(score_id, now=now) is not None for score_id in db.session.scalars(waiting).all())
+    found = db.session.execute(waiting).all()
+    one_at_a_time(*(row.account_id for row in found))
+    return sum(go_on(row.id, now=now) is not None for row in found)
 
 
 def go_on(score_id: int, *, now: datetime, overwrites: bool = False) -> Score | None:
@@ -459,10 +465,18 @@ def _said(text: str) -> str:
     return words
 
 
-def one_at_a_time(account_id: int) -> None:
+def one_at_a_time(*account_ids: int) -> None:
     """Those who owe the same person wait here for each other; in the unique indexes they would deadlock on
-    PostgreSQL. SQLite lets one write at a time anyway."""
-    db.session.execute(select(Account.id).where(Account.id == account_id).with_for_update(key_share=True))
+    PostgreSQL. So would two who owe the same people in different orders: who owes several names all of them at once,
+    before anything else. SQLite lets one write at a time anyway."""
+    people = select(Account.id).where(Account.id.in_(set(account_ids)))
+    db.session.execute(people.order_by(Account.id).with_for_update(key_share=True))
+
+
+def one_at_a_time_for(score_ids: Iterable[int]) -> None:
+    """The same for the people of these scores."""
+    people = select(Score.account_id).where(Score.id.in_(set(score_ids)))
+    one_at_a_time(*db.session.scalars(people))
 
 
 def _insert(score: Score, *, now: datetime) -> Score:
