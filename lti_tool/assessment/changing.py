@@ -25,6 +25,7 @@ from lti_tool.errors import AlreadyDecided, NotHere, ReasonMissing
 from lti_tool.passback import notes
 from lti_tool.passback import service as passback
 from lti_tool.passback.models import NoteKind
+from lti_tool.people.models import Account
 from lti_tool.submissions import service as submissions
 from lti_tool.submissions.models import Attempt, AttemptState, Submission
 
@@ -108,6 +109,8 @@ def change(
     )
     if attempt.rehearsal:
         return Changed(decision, ())
+    accounts = select(Account.id).where(Account.person_id == attempt.person_id)
+    passback.one_at_a_time(*db.session.scalars(accounts))
     if outcome is Outcome.NOT_YET:
         if old.outcome is Outcome.DEMONSTRATED:
             _take_back(attempt, decision, stack_badges, now=now)
