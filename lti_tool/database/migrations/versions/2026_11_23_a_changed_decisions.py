@@ -4,6 +4,8 @@ Safe while the old version still runs: what it adds is empty or has a default. A
 a submission by one assessor, so the way back is refused where somebody has changed a decision of their own.
 """
 
+from typing import Literal
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -14,9 +16,11 @@ _FOR_BATCH = {"uq": "uq_%(table_name)s_%(column_0_N_name)s"}
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("decision") as table:
+    # SQLite would write the new columns into the middle of a line of the table's definition.
+    rebuilt: Literal["always", "never"] = "always" if op.get_context().dialect.name == "sqlite" else "never"
+    with op.batch_alter_table("decision", recreate=rebuilt) as table:
         table.add_column(sa.Column("why", sa.String(), nullable=True))
-    with op.batch_alter_table("score") as table:
+    with op.batch_alter_table("score", recreate=rebuilt) as table:
         table.add_column(sa.Column("called_off_at", sa.DateTime(timezone=True), nullable=True))
     with op.batch_alter_table("assessment") as table:
         table.add_column(sa.Column("number", sa.Integer(), nullable=False, server_default="1"))
