@@ -6,7 +6,9 @@ its row in ``sending``. When the lease has run out another takes it, and looks a
 before sending the same score with the same timestamp again.
 
 What a person set in a gradebook is never overwritten: before a score that follows an earlier one of its cell, the
-results are read. Unless they show nothing, or what we sent ourselves, nothing is sent.
+results are read, and before the 0 of a close-out, which no work stands behind. Unless they show nothing, or what we
+sent ourselves, nothing is sent. The first score for a piece of work goes without a look, since looking would halve the
+rate when a term ends.
 """
 
 import logging
@@ -26,6 +28,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from lti_tool import audit, http
+from lti_tool.credentials.models import Placement
 from lti_tool.database import db
 from lti_tool.lti import pace
 from lti_tool.passback import columns, readback, rules, service
@@ -33,6 +36,7 @@ from lti_tool.passback.gradebook import AgsGradebook, Gradebook, Outgoing, Readi
 from lti_tool.passback.models import Finding, Score, ScoreState, ScoreTry
 from lti_tool.passback.rota import Due, Rota
 from lti_tool.passback.rules import Heard, Next, Seen, Shown, Step
+from lti_tool.people import service as people
 from lti_tool.settings import current
 
 log = logging.getLogger(__name__)
@@ -83,6 +87,8 @@ class _Taken:
     asks: Step | None
     """What to do instead of sending: the decision was changed, or the course has ended and this would change a grade
     that it shows."""
+    undecided: bool
+    """No decision about any work stands behind it."""
     alone: bool
     """The cell has never been owed an older score."""
     troubled: bool
@@ -302,6 +308,7 @@ def _claim(row: Due, now: datetime) -> _Taken | None:
             ours=ours,
             overwrites=score.overwrites,
             asks=_asks(score, now) if ours or score.called_off_at is not None else None,
+            undecided=score.decision_id is None,
             alone=row.alone,
             troubled=row.troubled,
         )
@@ -391,6 +398,8 @@ def _outgoing(score: Score) -> Outgoing:
         comment=score.comment,
         scored_at=score.scored_at,
         submitted_at=score.submitted_at,
+        activity_progress=score.activity_progress,
+        grading_progress=score.grading_progress,
     )
 
 
@@ -401,7 +410,7 @@ def _deliver(taken: _Taken, gradebook: Gradebook, now_fn: Callable[[], datetime]
     try:
         if taken.asks is not None and not rules.read_first(taken.cell_earlier):
             outcome = _Outcome(Reply(Heard.HELD), taken.asks)
-        elif taken.ours or rules.read_first(taken.cell_earlier):
+        elif taken.ours or taken.undecided or rules.read_first(taken.cell_earlier):
             outcome = _look_then_post(taken, gradebook)
         else:
             outcome = _post(taken, gradebook)
@@ -446,12 +455,18 @@ def _look_then_post(taken: _Taken, gradebook: Gradebook) -> _Outcome:
         if seen is Seen.SET and not taken.overwrites:
             reply = replace(reading.reply, heard=Heard.OVERRIDDEN)
             return _Outcome(reply, Step(Next.LEAVE, rules.SET_BY_A_PERSON), reading.shown)
-    elif taken.ours and not taken.overwrites and heard is not Heard.GONE:
-        reply = replace(reading.reply, heard=Heard.REFUSED)
-        return _Outcome(reply, Step(Next.PARK, rules.UNSEEN, cause=rules.Cause.UNSEEN))
+    elif taken.ours and heard is not Heard.GONE and (reading.reply.away or not taken.overwrites):
+        return _unseen(taken, replace(reading.reply, heard=Heard.REFUSED))
     if taken.asks is not None:
         return _Outcome(replace(reading.reply, heard=Heard.HELD), taken.asks)
     return _post(taken, gradebook)
+
+
+def _unseen(taken: _Taken, reply: Reply) -> _Outcome:
+    if reply.away:
+        # A course that has concluded shows no grades either, and takes none: that ends by itself.
+        return _Outcome(reply, _after(taken, reply))
+    return _Outcome(reply, Step(Next.PARK, rules.UNSEEN, cause=rules.Cause.UNSEEN))
 
 
 def _post(taken: _Taken, gradebook: Gradebook) -> _Outcome:
@@ -574,6 +589,9 @@ def _settle(taken: _Taken, record: ScoreTry, outcome: _Outcome, now: datetime, *
             )
         if state is ScoreState.OVERRIDDEN:
             _close_earlier(taken, now)
+        if state is ScoreState.PARKED and step.cause is rules.Cause.AWAY:
+            course_id = db.session.get_one(Placement, taken.placement_id).course_id
+            people.look_out_for(course_id, taken.account_id, now=now)
         if record.heard == Heard.GONE:
             columns.lost(taken.placement_id, taken.score.line_item_url, now=now)
             if state is ScoreState.PARKED and columns.moved(taken.placement_id, taken.score.line_item_url):

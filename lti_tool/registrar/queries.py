@@ -108,6 +108,9 @@ class LedgerRow:
     comment: str
     scored_at: datetime
     submitted_at: datetime
+    activity_progress: str
+    grading_progress: str
+    idempotency_key: str
     section: str | None
     state: ScoreState
     finding: Finding | None
@@ -372,6 +375,9 @@ def _row(found: Row[*tuple[Any, ...]], last: LastTry | None) -> LedgerRow:
         comment=score.comment,
         scored_at=score.scored_at,
         submitted_at=score.submitted_at,
+        activity_progress=score.activity_progress,
+        grading_progress=score.grading_progress,
+        idempotency_key=score.idempotency_key,
         section=found.section_sis_id,
         finding=score.finding,
         shown_points=score.shown_points,

@@ -10,18 +10,42 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_23_a_changed_decisions"
-down_revision = "2026_11_23_a_agreed_scores"
+down_revision = "2026_11_23_d"
 
 _FOR_BATCH = {"uq": "uq_%(table_name)s_%(column_0_N_name)s"}
+_SAID = (
+    "placement_id",
+    "account_id",
+    "line_item_url",
+    "subject",
+    "decision_id",
+    "points",
+    "points_possible",
+    "comment",
+    "scored_at",
+    "submitted_at",
+    "activity_progress",
+    "grading_progress",
+    "idempotency_key",
+)
+_GUARD = (
+    f"CREATE TRIGGER score_keep_words BEFORE UPDATE OF {', '.join(_SAID)} ON score WHEN "
+    + " OR ".join(f"NEW.{name} IS NOT OLD.{name}" for name in _SAID)
+    + " BEGIN SELECT RAISE(ABORT, 'What a score says never changes'); END"
+)
+"""SQLite makes a table anew without its triggers."""
 
 
 def upgrade() -> None:
     # SQLite would write the new columns into the middle of a line of the table's definition.
-    rebuilt: Literal["always", "never"] = "always" if op.get_context().dialect.name == "sqlite" else "never"
+    on_sqlite = op.get_context().dialect.name == "sqlite"
+    rebuilt: Literal["always", "never"] = "always" if on_sqlite else "never"
     with op.batch_alter_table("decision", recreate=rebuilt) as table:
         table.add_column(sa.Column("why", sa.String(), nullable=True))
     with op.batch_alter_table("score", recreate=rebuilt) as table:
         table.add_column(sa.Column("called_off_at", sa.DateTime(timezone=True), nullable=True))
+    if on_sqlite:
+        op.execute(_GUARD)
     with op.batch_alter_table("assessment") as table:
         table.add_column(sa.Column("number", sa.Integer(), nullable=False, server_default="1"))
     with op.batch_alter_table("assessment", naming_convention=_FOR_BATCH) as table:
@@ -45,5 +69,7 @@ def downgrade() -> None:
         table.drop_column("number")
     with op.batch_alter_table("score") as table:
         table.drop_column("called_off_at")
+    if op.get_context().dialect.name == "sqlite":
+        op.execute(_GUARD)
     with op.batch_alter_table("decision") as table:
         table.drop_column("why")
