@@ -73,9 +73,9 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     if op.get_context().dialect.name == "sqlite":
-        op.execute("DROP TRIGGER score_keep_words")
+        op.execute("DROP TRIGGER IF EXISTS score_keep_words")
     else:
-        op.execute("DROP TRIGGER score_keep_words ON score")
+        op.execute("DROP TRIGGER IF EXISTS score_keep_words ON score")
         op.execute("DROP FUNCTION score_refuse()")
     with op.batch_alter_table("score") as table:
         table.drop_constraint(op.f("uq_score_idempotency_key"), type_="unique")
