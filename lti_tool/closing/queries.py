@@ -420,8 +420,13 @@ def _learners(here: ColumnElement[bool]) -> Subquery:
 
 
 def _owed(account_id: Any) -> ColumnElement[bool]:
-    """That the gradebook cell of this person in the activity was ever owed a score."""
-    return exists().where(Score.placement_id == Placement.id, Score.account_id == account_id)
+    """That the gradebook cell of this person in the activity was ever owed a score, but for one that was never sent
+    since the decision behind it was changed: as if nothing had been owed."""
+    return exists().where(
+        Score.placement_id == Placement.id,
+        Score.account_id == account_id,
+        or_(Score.state != ScoreState.ABANDONED, Score.called_off_at.is_(None)),
+    )
 
 
 def _undecided(here: ColumnElement[bool]) -> Subquery:

@@ -85,7 +85,8 @@ class _Taken:
     """What earlier rows of the cell may have put there: points, and points possible."""
     overwrites: bool
     asks: Step | None
-    """What to do instead of sending: the course has ended, and this would change a grade that it shows."""
+    """What to do instead of sending: the decision was changed, or the course has ended and this would change a grade
+    that it shows."""
     undecided: bool
     """No decision about any work stands behind it."""
     alone: bool
@@ -306,7 +307,7 @@ def _claim(row: Due, now: datetime) -> _Taken | None:
             cell_earlier=() if fresh else _heard_in_cell(score),
             ours=ours,
             overwrites=score.overwrites,
-            asks=_asks(score, now) if ours else None,
+            asks=_asks(score, now) if ours or score.called_off_at is not None else None,
             undecided=score.decision_id is None,
             alone=row.alone,
             troubled=row.troubled,
@@ -379,6 +380,8 @@ def _ours(score: Score) -> tuple[tuple[Decimal, Decimal], ...]:
 
 
 def _asks(score: Score, now: datetime) -> Step | None:
+    if score.called_off_at is not None:
+        return Step(Next.PARK, rules.CALLED_OFF)
     if score.agreed or not service.has_ended(score.placement_id, now):
         return None
     return Step(Next.PARK, rules.ENDED, cause=rules.Cause.ENDED)
@@ -547,6 +550,9 @@ def _settle(taken: _Taken, record: ScoreTry, outcome: _Outcome, now: datetime, *
         state = ScoreState.SUPERSEDED
     open_still = state is ScoreState.OWED
     tells = state in (ScoreState.OWED, ScoreState.PARKED, ScoreState.OVERRIDDEN)
+    # Whoever has just changed the decision wants nothing of it sent, and there is nothing to ask of anybody.
+    off = Score.called_off_at.is_not(None)
+    parked = state is ScoreState.PARKED
     held = db.session.scalar(
         update(Score)
         .where(
@@ -555,17 +561,20 @@ def _settle(taken: _Taken, record: ScoreTry, outcome: _Outcome, now: datetime, *
             Score.lease_until == taken.lease_until,
         )
         .values(
-            state=state,
-            reason=step.reason if tells else None,
-            cause=step.cause if state is ScoreState.PARKED else None,
+            state=case((off, ScoreState.ABANDONED), else_=state) if parked else state,
+            reason=(case((off, rules.CALLED_OFF), else_=step.reason) if parked else step.reason)
+            if tells
+            else None,
+            cause=step.cause if parked else None,
             due_at=now + step.wait,
             lease_until=None,
             settled_at=None if open_still else now,
             **(_found(outcome.shown, now) if state is ScoreState.OVERRIDDEN else {}),
         )
-        .returning(Score.id)
+        .returning(Score.state)
         .execution_options(synchronize_session=False)
     )
+    state = held or state
     ids = {"score": record.score_id, "heard": record.heard, "status": record.status}
     if held is None:
         log.warning("score lease lost", extra=ids)

@@ -125,6 +125,9 @@ class Score(Base):
     """A person has seen that the platform shows something else, and wants this score there all the same."""
     agreed: Mapped[bool] = mapped_column(default=False, server_default=false())
     """A person who may say so has asked for this very score: it goes even when the course has ended meanwhile."""
+    called_off_at: Mapped[datetime | None]
+    """When the decision behind it was changed to one that gives no points: it is not sent any more, and where the
+    gradebook has it already, a person says what becomes of the points."""
     finding: Mapped[Finding | None]
     shown_points: Mapped[Decimal | None] = mapped_column(Numeric(9, 3))
     """What the platform showed when it was read last; None where it showed no grade, or was not read yet."""

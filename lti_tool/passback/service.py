@@ -4,7 +4,7 @@ Locks are taken in one order everywhere: people by their account ids, then score
 Whoever owes several people in one transaction therefore begins with ``one_at_a_time`` for all of them.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,8 +19,8 @@ from lti_tool.credentials.models import Placement
 from lti_tool.database import db
 from lti_tool.errors import ReasonMissing
 from lti_tool.lti.models import Deployment
-from lti_tool.passback.models import DRIFT, Score, ScoreState
-from lti_tool.passback.rules import ENDED, Cause, over
+from lti_tool.passback.models import DRIFT, Finding, Score, ScoreState, ScoreTry
+from lti_tool.passback.rules import CALLED_OFF, ENDED, LOOKED_FOR, Cause, Heard, over
 from lti_tool.people.models import Account, Course, Membership, Roster, RosterMember, RosterStatus, Term
 
 NO_COLUMN = (
@@ -189,13 +189,87 @@ def abandon(score_id: int, actor: int, reason: str, *, now: datetime) -> bool:
     return abandoned is not None
 
 
-def keep(score_id: int, actor: int, *, now: datetime) -> bool:
+def call_off(
+    placement_id: int, account_id: int, decisions: Collection[int], *, actor: int, now: datetime
+) -> None:
+    """Give no points any more for these decisions, in the caller's transaction: what has not left is not sent, what may
+    have arrived is looked for, and of what the gradebook has a person says what becomes of it."""
+    one_at_a_time(account_id)
+    points = (
+        Score.placement_id == placement_id,
+        Score.account_id == account_id,
+        Score.decision_id.in_(decisions),
+        Score.points > 0,
+        Score.called_off_at.is_(None),
+    )
+    may_be_there = exists().where(ScoreTry.score_id == Score.id, ScoreTry.heard == Heard.UNKNOWN)
+    affected = db.session.scalars(select(Score.id).where(*points).order_by(Score.id)).all()
+    db.session.execute(
+        update(Score)
+        .where(*points, Score.state.in_(_WAITING), ~may_be_there)
+        .values(state=ScoreState.ABANDONED, reason=CALLED_OFF, settled_at=now, called_off_at=now)
+        .execution_options(synchronize_session="fetch")
+    )
+    db.session.execute(
+        update(Score)
+        .where(*points, Score.state.in_(_WAITING))
+        .values(state=ScoreState.OWED, reason=LOOKED_FOR, cause=None, due_at=now, called_off_at=now)
+        .execution_options(synchronize_session="fetch")
+    )
+    nothing_there = Score.finding.in_((Finding.OVERRIDDEN, Finding.MISSING))
+    db.session.execute(
+        update(Score)
+        .where(*points)
+        .values(called_off_at=now, dealt_with_at=case((nothing_there, now)), dealt_with_note=None)
+        .execution_options(synchronize_session="fetch")
+    )
+    for score_id in affected:
+        audit.record("points called off", "score", score_id, now=now, actor=actor)
+
+
+def says(placement_id: int, account_id: int, points: Decimal, possible: Decimal) -> bool:
+    """Whether the newest score of a cell, sent or not, gives this share of the points already."""
+    newest = db.session.execute(
+        select(Score.points, Score.points_possible)
+        .where(
+            Score.placement_id == placement_id,
+            Score.account_id == account_id,
+            Score.state.not_in((ScoreState.SUPERSEDED, ScoreState.ABANDONED)),
+        )
+        .order_by(Score.scored_at.desc())
+        .limit(1)
+    ).first()
+    return newest is not None and newest.points * possible == points * newest.points_possible
+
+
+def to_ask_after() -> ColumnElement[bool]:
+    """That the gradebook keeps points whose decision was changed, and nobody has said yet what becomes of them."""
+    newer = aliased(Score)
+    followed = exists().where(
+        newer.placement_id == Score.placement_id,
+        newer.account_id == Score.account_id,
+        newer.scored_at > Score.scored_at,
+        newer.state.not_in((ScoreState.SUPERSEDED, ScoreState.ABANDONED)),
+    )
+    return and_(
+        Score.called_off_at.is_not(None),
+        Score.dealt_with_at.is_(None),
+        Score.finding.is_distinct_from(Finding.MISSING),
+        _stands_there(),
+        ~followed,
+    )
+
+
+def keep(score_id: int, actor: int, note: str = "", *, now: datetime) -> bool:
     """Leave the points in the gradebook, although what they were given for was taken back. False if the score does not
-    stand there as accepted any more."""
+    stand there as accepted any more.
+
+    :param note: why; read years later.
+    """
     kept = db.session.scalar(
         update(Score)
         .where(Score.id == score_id, _stands_there())
-        .values(dealt_with_at=now)
+        .values(dealt_with_at=now, dealt_with_note=note.strip()[:REASON_KEPT] or None)
         .returning(Score.id)
         .execution_options(synchronize_session="fetch")
     )
@@ -374,7 +448,7 @@ def _given_up_for_another(
     )
     parked: Score | None = db.session.scalar(
         update(Score)
-        .where(Score.id == score_id, Score.state == ScoreState.PARKED)
+        .where(Score.id == score_id, Score.state == ScoreState.PARKED, Score.called_off_at.is_(None))
         .values(state=ScoreState.SUPERSEDED, settled_at=now)
         .returning(Score)
     )
@@ -387,6 +461,7 @@ def _given_up_for_another(
         .where(
             Score.id == score_id,
             Score.state.in_((ScoreState.ACCEPTED, ScoreState.CONFIRMED, ScoreState.OVERRIDDEN)),
+            Score.called_off_at.is_(None),
             differs,
             ~followed.exists(),
             *_as_seen(seen),

@@ -101,7 +101,9 @@ def _cells(row: LedgerRow) -> tuple[Cell, ...]:
         row.activity,
         row.credential,
         row.version,
-        None if row.outcome is None else _DECISIONS[row.outcome],
+        None
+        if row.outcome is None
+        else _DECISIONS[row.outcome] + (", changed later" if row.called_off_at else ""),
         row.decided_at,
         row.submitted_at,
         row.points,

@@ -128,6 +128,8 @@ class LedgerRow:
     due_at: datetime
     tries: int
     settled_at: datetime | None
+    called_off_at: datetime | None
+    """When the decision behind it was changed to one that gives no points."""
     last: LastTry | None
 
     @property
@@ -337,6 +339,7 @@ _COLUMNS = (
             "due_at",
             "tries",
             "settled_at",
+            "called_off_at",
         )
     ),
     Score.created_at.label("owed_at"),

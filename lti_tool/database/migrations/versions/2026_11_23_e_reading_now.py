@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "2026_11_23_e"
-down_revision = "2026_11_23_d"
+down_revision = "2026_11_23_a_changed_decisions"
 
 
 def upgrade() -> None:
