@@ -50,12 +50,17 @@ def sent(
     *,
     taken: bool = True,
     at: datetime | None = None,
+    decision: int | None = None,
 ) -> int:
     """A score of 10 that the platform took, or refused, some days ago; nothing of it is due to be read for weeks."""
     with app.app_context():
         then = at or clock.now() - timedelta(days=5)
         score_id = owe_a_score(
-            campus, who=who, decision=campus.accounts[who], column=platform.url + ITEM, now=then
+            campus,
+            who=who,
+            decision=decision or campus.accounts[who],
+            column=platform.url + ITEM,
+            now=then,
         )
         deliver(FakeGradebook(*(() if taken else (REFUSED,))), then)
         score = db.session.get_one(Score, score_id)
@@ -250,7 +255,7 @@ def test_nothing_is_read_where_a_newer_score_has_followed_or_there_is_no_column(
     app: Flask, campus: Campus, gradebook: FakePlatform
 ):
     old = sent(app, campus, gradebook, at=clock.now() - timedelta(days=8))
-    new = sent(app, campus, gradebook)
+    new = sent(app, campus, gradebook, decision=78)
     with app.app_context():
         no_column = owe_a_score(campus, who="aiko", decision=77, column=None)
     rita = visit_as(app, campus, "rita")
