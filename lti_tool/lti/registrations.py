@@ -22,7 +22,6 @@ from lti_tool.lti.addresses import origin_of
 from lti_tool.lti.models import Deployment, Platform, Product, Registration, Standing
 
 _MOST_PLATFORMS = 500
-_MOST_AUDIENCES = 10
 _MOST_FRAME_ORIGINS = 50
 """They stand in a header of every page."""
 
@@ -195,10 +194,9 @@ def find(issuer: str, client_id: str | None) -> Registration:
     return found[0]
 
 
-def for_audience(issuer: str, audiences: Iterable[str]) -> list[Registration]:
+def for_audience(issuer: str, audiences: Sequence[str]) -> list[Registration]:
     """Our registrations with this issuer among the client ids that an id_token is meant for."""
-    wanted = list(audiences)[:_MOST_AUDIENCES]
-    return list(db.session.scalars(_BY_CLIENTS, {"issuer": issuer, "clients": wanted}))
+    return list(db.session.scalars(_BY_CLIENTS, {"issuer": issuer, "clients": audiences}))
 
 
 def find_deployment(registration_id: int, deployment_id: str) -> Deployment | None:
