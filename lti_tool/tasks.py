@@ -214,23 +214,49 @@ def tend_keys(app: Flask) -> int:
 def deliver_scores(app: Flask) -> int:
     """Do the errands, then send the scores that are due, one after the other. Returns how many scores were tried."""
     jobs: Jobs = app.extensions["jobs"]
-    run_errands(app)
+    release_returned(app)
+    for registration_id in errands_due(app):
+        run_errands(app, registration_id)
     with app.app_context():
         return courier.deliver_due(now_fn=clock.now, stopping=jobs.stopping.is_set)
 
 
-def run_errands(app: Flask) -> int:
-    """Settle what the platforms are asked for once, columns above all, and let scores go on that may. Returns how many
-    errands there were."""
-    jobs: Jobs = app.extensions["jobs"]
-    stopping = jobs.stopping.is_set
+def release_returned(app: Flask) -> int:
+    """Let scores go on that may. Returns how many."""
     with app.app_context():
-        notices.ask_due(now_fn=clock.now)
-        settled = columns.settle_due(now_fn=clock.now, wait=jobs.stopping.wait, stopping=stopping)
-        told = notes.deliver_due(now_fn=clock.now, stopping=stopping)
         released = passback.release_returned(now=clock.now())
         db.session.commit()
-        return settled + told + released
+        return released
+
+
+def errands_due(app: Flask) -> list[int]:
+    """The registrations whose platforms are to be asked for something once: a column above all."""
+    with app.app_context():
+        now = clock.now()
+        return sorted(notices.due(now) | columns.due(now) | notes.due(now))
+
+
+def run_errands(app: Flask, registration_id: int) -> int:
+    """Settle what that platform is asked for once. An errand that fails holds up none of the others. Returns how many
+    there were."""
+    stopping = app.extensions["jobs"].stopping
+    errands: dict[str, Callable[[], int]] = {
+        "notices": lambda: notices.ask_due(registration_id, now_fn=clock.now, stopping=stopping.is_set),
+        "columns": lambda: columns.settle_due(
+            registration_id, now_fn=clock.now, wait=stopping.wait, stopping=stopping.is_set
+        ),
+        "notes": lambda: notes.deliver_due(registration_id, now_fn=clock.now, stopping=stopping.is_set),
+    }
+    done = 0
+    with app.app_context():
+        for name, errand in errands.items():
+            try:
+                done += errand()
+            except Exception:
+                log.exception("errand failed", extra={"errand": name, "registration": registration_id})
+            finally:
+                db.session.remove()
+    return done
 
 
 def send_scores(app: Flask) -> int:

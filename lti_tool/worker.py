@@ -4,6 +4,7 @@ Any number may run, on any number of machines: every job takes what it does by a
 """
 
 import logging
+import random
 import signal
 import threading
 import time
@@ -13,12 +14,14 @@ from flask import Flask
 from huey import Huey
 from huey.consumer import Consumer
 
-from lti_tool import tasks
+from lti_tool import http, tasks
 from lti_tool.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _LISTENERS = 2
+_MOST_ERRANDS = 16
+"""To how many platforms at the same time."""
 _LONGEST_NAP = 1.0
 """Seconds between two looks into a quiet queue on SQLite; the others are told at once."""
 _SWEEP_LAUNCHES_EVERY = 600.0
@@ -40,11 +43,12 @@ def run(app: Flask) -> None:
     for number, handler in handlers.items():
         signal.signal(number, handler)
     threads = [threading.Thread(target=_sweep, args=(app, jobs.stopping, consumer), name="sweeper")]
+    errands = _Errands(jobs)
     # Each on its own, since every platform may keep one of them waiting.
-    for job in (tasks.send_scores, tasks.run_errands):
+    for name, job in (("courier", tasks.send_scores), ("errands", errands.begin)):
         bell = threading.Event()
         jobs.bells.append(bell)
-        threads.append(threading.Thread(target=_attend, args=(app, job, bell), name=job.__name__))
+        threads.append(threading.Thread(target=_attend, args=(app, job, bell), name=name))
     for thread in threads:
         thread.start()
     log.info("worker started", extra={"sweep_seconds": settings.sweep_seconds})
@@ -57,6 +61,7 @@ def run(app: Flask) -> None:
             consumer.stop(graceful=True)
         for thread in threads:
             thread.join()
+        errands.leave()
         jobs.bells.clear()
         # Ctrl-C reaches a whole group, and whoever supervises it adds a SIGTERM: once is enough.
         while again := signal.sigpending() & set(_STOPS):
@@ -85,17 +90,51 @@ def _listen(huey: Huey, *, patience: float) -> Consumer | None:
     return consumer
 
 
+class _Errands:
+    """What platforms are asked for once, each in a thread of its own: one that is slow keeps none but its own columns
+    and notes waiting. Begun by one thread, and left when that has ended."""
+
+    def __init__(self, jobs: tasks.Jobs) -> None:
+        self._jobs = jobs
+        self._busy: dict[int, threading.Thread] = {}
+
+    def begin(self, app: Flask) -> int:
+        """Ask every platform that is not being asked yet. Always 0: whoever has done something rings."""
+        if _run(tasks.release_returned, app):
+            self._jobs.bells[0].set()
+        self._busy = {number: thread for number, thread in self._busy.items() if thread.is_alive()}
+        idle = [number for number in tasks.errands_due(app) if number not in self._busy]
+        random.shuffle(idle)
+        for number in idle[: _MOST_ERRANDS - len(self._busy)]:
+            self._busy[number] = threading.Thread(
+                target=self._ask, args=(app, number), name=f"errands-{number}"
+            )
+            self._busy[number].start()
+        return 0
+
+    def leave(self) -> None:
+        """Finish what is in hand."""
+        for thread in self._busy.values():
+            thread.join()
+
+    def _ask(self, app: Flask, registration_id: int) -> None:
+        try:
+            if tasks.run_errands(app, registration_id):
+                # What this has let go, the courier may send; and what has come up since is looked for.
+                self._jobs.ring()
+        except Exception:
+            log.exception("errands failed", extra={"registration": registration_id})
+        finally:
+            http.close()
+
+
 def _attend(app: Flask, job: Callable[[Flask], int], bell: threading.Event) -> None:
     """Do one kind of work at the start, whenever the bell rings, and every few seconds whether it does or not."""
     settings: Settings = app.extensions["settings"]
     jobs: tasks.Jobs = app.extensions["jobs"]
     while not jobs.stopping.is_set():
         bell.clear()
-        done = _run(job, app)
-        if done and job is tasks.run_errands:
-            # What the errands have let go, the courier may send.
-            jobs.bells[0].set()
-        if not done or job is tasks.run_errands:
+        if not _run(job, app):
             bell.wait(settings.sweep_seconds)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from lti_tool.credentials.rules import CriterionRule, Judgement, PassRule, ScorePolicy, judge
@@ -16,7 +15,6 @@ __all__ = [
     "gaps",
     "gradebook_comment",
     "judgement",
-    "over",
     "score",
 ]
 
@@ -150,12 +148,6 @@ def gradebook_comment(feedback: str, *, demonstrated: bool = True) -> str:
     end = " … (all of it is in Tessera)"
     cut = comment[: COMMENT_LIMIT - len(end)]
     return (cut.rsplit(" ", 1)[0] if " " in cut[len(f"{outcome} Feedback: ") :] else cut) + end
-
-
-def over(ends_on: date | None, now: datetime) -> bool:
-    """Whether a course's term has ended: only once its last day is over everywhere, since nobody tells us the time zone
-    of a course. One without a last day never ends."""
-    return ends_on is not None and (now - timedelta(hours=12)).date() > ends_on
 
 
 def _level(row: RubricRow, marks: Mapping[str, Mark]) -> str | None:

@@ -32,6 +32,7 @@ from lti_tool.errors import (
 from lti_tool.lti.models import Deployment
 from lti_tool.lti.roles import CourseRole
 from lti_tool.passback import notes
+from lti_tool.passback import rules as passback_rules
 from lti_tool.passback import service as passback
 from lti_tool.passback.models import NoteKind
 from lti_tool.people.models import Account, Membership, Person
@@ -79,12 +80,6 @@ _ASKED_ANEW = (
 _PART_ASKED_ANEW = (
     "A part of the stack was earned in another course, and this activity asks for results of its own. If it counts "
     "here as well, press “Send again”."
-)
-
-
-_COURSE_ENDED = (
-    "The course has ended, and after that its gradebook does not change by itself. If the grade is to change all the "
-    "same, press “Send again”; if not, say why under “Do not send it”."
 )
 
 
@@ -517,9 +512,9 @@ def _owe(
     :param decided_now: somebody has just decided about work of this very activity. Even so, a grade that was sent
         before does not change by itself once the course has ended; any other is a question to its faculty then.
     """
-    if hold is None and _has_ended(cell.placement, now):
+    if hold is None and passback.has_ended(cell.placement.id, now):
         first = decided_now and not passback.was_owed(cell.placement.id, cell.account.id)
-        hold = None if first else _COURSE_ENDED
+        hold = None if first else passback_rules.ENDED
     # Out of the column's own maximum. Where somebody has changed that since, the platform scales: the share stays.
     possible = Decimal(str(cell.placement.points_for(version)))
     points = possible if isinstance(version, StackVersion) else _points(cell.placement, version, decision)
@@ -548,11 +543,6 @@ def _points(placement: Placement, version: Version, decision: Decision) -> Decim
     marks = {criterion: Mark(level, "") for criterion, level in _results(decision.assessment_id)}
     demonstrated = decision.outcome is Outcome.DEMONSTRATED
     return would_score(placement, version, marks, demonstrated=demonstrated)
-
-
-def _has_ended(placement: Placement, now: datetime) -> bool:
-    term = placement.course.term
-    return term is not None and rules.over(term.ends_on, now)
 
 
 def _cells(attempt_id: int, decider: int) -> list[_Cell]:

@@ -60,11 +60,25 @@ def note(deployment_pk: int, address: str | None, *, now: datetime) -> bool:
     return row.due_at is not None and row.due_at <= now
 
 
-def ask_due(*, now_fn: Callable[[], datetime], limit: int = 20) -> int:
-    """Ask the platforms that have not been asked yet. Returns how many. Commits."""
+def due(now: datetime) -> set[int]:
+    """The registrations with deployments that have not been asked yet."""
+    waiting = select(Deployment.registration_id).join(
+        NoticeHandler, NoticeHandler.deployment_pk == Deployment.id
+    )
+    return set(db.session.scalars(waiting.where(NoticeHandler.due_at <= now).distinct()))
+
+
+def ask_due(
+    registration_id: int,
+    *,
+    now_fn: Callable[[], datetime],
+    stopping: Callable[[], bool] = lambda: False,
+    limit: int = 20,
+) -> int:
+    """Ask that platform for the deployments that have not been asked yet. Returns for how many. Commits."""
     asked = 0
-    while asked < limit and (taken := _take(now_fn())) is not None:
-        deployment_pk, registration_id, address, tries = taken
+    while asked < limit and not stopping() and (taken := _take(registration_id, now_fn())) is not None:
+        deployment_pk, address, tries = taken
         body = {"notice_type": claims.CONTEXT_COPY, "handler": settings.current().public_url + NOTICES_PATH}
         call = Call(
             method="PUT",
@@ -158,13 +172,18 @@ def _first_time(registration_id: int, notice: claims.NoticeMessage, ends: dateti
     return True
 
 
-def _take(now: datetime) -> tuple[int, int, str, int] | None:
-    """Deployment, registration, address and how many tries with this one; another worker waits for a minute."""
-    due = (NoticeHandler.due_at.is_not(None), NoticeHandler.due_at <= now)
-    oldest = select(NoticeHandler.deployment_pk).where(*due).order_by(NoticeHandler.due_at).limit(1)
+def _take(registration_id: int, now: datetime) -> tuple[int, str, int] | None:
+    """Deployment, address and how many tries with this one; another worker waits for a minute."""
+    oldest = (
+        select(NoticeHandler.deployment_pk)
+        .join(Deployment, Deployment.id == NoticeHandler.deployment_pk)
+        .where(Deployment.registration_id == registration_id, NoticeHandler.due_at <= now)
+        .order_by(NoticeHandler.due_at)
+        .limit(1)
+    )
     row = db.session.execute(
         update(NoticeHandler)
-        .where(NoticeHandler.deployment_pk == oldest.scalar_subquery(), *due)
+        .where(NoticeHandler.deployment_pk == oldest.scalar_subquery(), NoticeHandler.due_at <= now)
         .values(
             due_at=now + timedelta(seconds=settings.current().lease_seconds), tries=NoticeHandler.tries + 1
         )
@@ -174,6 +193,5 @@ def _take(now: datetime) -> tuple[int, int, str, int] | None:
     if row is None:
         db.session.rollback()
         return None
-    registration_id = db.session.get_one(Deployment, row.deployment_pk).registration_id
     db.session.commit()
-    return row.deployment_pk, registration_id, row.address, row.tries
+    return row.deployment_pk, row.address, row.tries

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, or_, select, update
+from sqlalchemy import ColumnElement, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lti_tool import audit
 from lti_tool.credentials.models import Placement
 from lti_tool.credentials.service import current_version
 from lti_tool.database import db
-from lti_tool.lti import line_items, paging, platforms
+from lti_tool.lti import line_items, pace, paging, platforms
 from lti_tool.lti.answers import ServiceAnswer
 from lti_tool.lti.claims import GradesClaim
 from lti_tool.lti.deep_linking import resource_id, short_label
@@ -128,50 +128,79 @@ def column_of(placement_id: int) -> GradebookColumn | None:
     return db.session.scalar(select(GradebookColumn).filter_by(placement_id=placement_id, purpose=RESULT))
 
 
+def due(now: datetime) -> set[int]:
+    """The registrations with columns that are wanted, but for those whose platforms are to be left in peace."""
+    waiting = _due(now)
+    found = db.session.scalars(
+        select(Deployment.registration_id)
+        .join(Placement, Placement.deployment_pk == Deployment.id)
+        .join(GradebookColumn, GradebookColumn.placement_id == Placement.id)
+        .where(*waiting)
+        .distinct()
+    )
+    return set(found) - pace.resting(now).keys()
+
+
 def settle_due(
+    registration_id: int,
     *,
     now_fn: Callable[[], datetime],
     wait: Callable[[float], object],
     stopping: Callable[[], bool] = lambda: False,
     limit: int = 20,
 ) -> int:
-    """Look for the columns that are wanted, and make those that are missing. Returns how many were tried. Commits."""
+    """Look for the columns that are wanted on that platform, and make those that are missing. Returns how many were
+    tried. Commits."""
     tried = 0
-    while tried < limit and not stopping() and (taken := _take(now_fn())) is not None:
+    while tried < limit and not stopping() and (taken := _take(registration_id, now_fn())) is not None:
         _settle(taken, now_fn, wait)
         tried += 1
     return tried
 
 
-def _take(now: datetime) -> _Taken | None:
+def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:
     free = or_(GradebookColumn.lease_until.is_(None), GradebookColumn.lease_until <= now)
-    due = (GradebookColumn.state == ColumnState.WANTED, GradebookColumn.due_at <= now, free)
+    return (GradebookColumn.state == ColumnState.WANTED, GradebookColumn.due_at <= now, free)
+
+
+def _take(registration_id: int, now: datetime) -> _Taken | None:
+    """The column that has waited longest. The lease is committed first: one of which nothing can be read holds up none
+    of the others."""
+    waiting = _due(now)
+    until = now + timedelta(seconds=current().lease_seconds)
     try:
-        oldest = select(GradebookColumn.id).where(*due).order_by(GradebookColumn.due_at).limit(1)
-        row = db.session.scalar(
-            update(GradebookColumn)
-            .where(GradebookColumn.id == oldest.scalar_subquery(), *due)
-            .values(
-                lease_until=now + timedelta(seconds=current().lease_seconds), tries=GradebookColumn.tries + 1
-            )
-            .returning(GradebookColumn)
-        )
-        if row is None or row.lease_until is None:
-            db.session.rollback()
+        if registration_id in pace.resting(now):
             return None
+        oldest = (
+            select(GradebookColumn.id)
+            .join(Placement, Placement.id == GradebookColumn.placement_id)
+            .join(Deployment, Deployment.id == Placement.deployment_pk)
+            .where(Deployment.registration_id == registration_id, *waiting)
+            .order_by(GradebookColumn.due_at, GradebookColumn.id)
+            .limit(1)
+        )
+        column_id = db.session.scalar(
+            update(GradebookColumn)
+            .where(GradebookColumn.id == oldest.scalar_subquery(), *waiting)
+            .values(lease_until=until, tries=GradebookColumn.tries + 1)
+            .returning(GradebookColumn.id)
+            .execution_options(synchronize_session=False)
+        )
+        db.session.commit()
+        if column_id is None:
+            return None
+        row = db.session.get_one(GradebookColumn, column_id)
         placement = db.session.get_one(Placement, row.placement_id)
-        taken = _Taken(
+        return _Taken(
             column_id=row.id,
             placement_id=placement.id,
-            registration_id=db.session.get_one(Deployment, placement.deployment_pk).registration_id,
+            registration_id=registration_id,
             line_items_url=row.line_items_url,
             wanted=_wanted(placement),
             may_create=row.may_create,
             tries=row.tries,
-            lease_until=row.lease_until,
+            lease_until=until,
         )
-        db.session.commit()
-        return taken
     finally:
         db.session.remove()
 
@@ -235,7 +264,7 @@ def _found(taken: _Taken, url: str, now: datetime) -> None:
         or_(Score.reason == service.NO_COLUMN, went_nowhere),
     )
     for score_id in db.session.scalars(stranded.order_by(Score.id).limit(_MOST_SCORES)).all():
-        service.resend(score_id, None, now=now)
+        service.go_on(score_id, now=now)
 
 
 def _refused(taken: _Taken, answer: ServiceAnswer, now: datetime) -> None:

@@ -80,6 +80,8 @@ class _Taken:
     ours: tuple[tuple[Decimal, Decimal], ...]
     """What earlier rows of the cell may have put there: points, and points possible."""
     overwrites: bool
+    asks: Step | None
+    """What to do instead of sending: the course has ended, and this would change a grade that it shows."""
     alone: bool
     """The cell has never been owed an older score."""
     troubled: bool
@@ -288,6 +290,7 @@ def _claim(row: Due, now: datetime) -> _Taken | None:
         if row.state is ScoreState.SENDING:
             _note_abandoned(score, now)
         fresh = row.alone and score.tries == 1
+        ours = () if fresh else _ours(score)
         taken = _Taken(
             score=_outgoing(score),
             placement_id=score.placement_id,
@@ -295,8 +298,9 @@ def _claim(row: Due, now: datetime) -> _Taken | None:
             lease_until=until,
             earlier=_heard(score) if score.tries > 1 else (),
             cell_earlier=() if fresh else _heard_in_cell(score),
-            ours=() if fresh else _ours(score),
+            ours=ours,
             overwrites=score.overwrites,
+            asks=_asks(score, now) if ours else None,
             alone=row.alone,
             troubled=row.troubled,
         )
@@ -367,6 +371,12 @@ def _ours(score: Score) -> tuple[tuple[Decimal, Decimal], ...]:
     return (*sent, *changed)
 
 
+def _asks(score: Score, now: datetime) -> Step | None:
+    if score.agreed or not service.has_ended(score.placement_id, now):
+        return None
+    return Step(Next.PARK, rules.ENDED, cause=rules.Cause.ENDED)
+
+
 def _outgoing(score: Score) -> Outgoing:
     return Outgoing(
         score_id=score.id,
@@ -386,7 +396,9 @@ def _deliver(taken: _Taken, gradebook: Gradebook, now_fn: Callable[[], datetime]
     meanwhile."""
     started_at, started = now_fn(), time.monotonic()
     try:
-        if taken.ours or rules.read_first(taken.cell_earlier):
+        if taken.asks is not None and not rules.read_first(taken.cell_earlier):
+            outcome = _Outcome(Reply(Heard.HELD), taken.asks)
+        elif taken.ours or rules.read_first(taken.cell_earlier):
             outcome = _look_then_post(taken, gradebook)
         else:
             outcome = _post(taken, gradebook)
@@ -434,6 +446,8 @@ def _look_then_post(taken: _Taken, gradebook: Gradebook) -> _Outcome:
     elif taken.ours and not taken.overwrites and heard is not Heard.GONE:
         reply = replace(reading.reply, heard=Heard.REFUSED)
         return _Outcome(reply, Step(Next.PARK, rules.UNSEEN, cause=rules.Cause.UNSEEN))
+    if taken.asks is not None:
+        return _Outcome(replace(reading.reply, heard=Heard.HELD), taken.asks)
     return _post(taken, gradebook)
 
 
@@ -555,9 +569,9 @@ def _settle(taken: _Taken, record: ScoreTry, outcome: _Outcome, now: datetime, *
             columns.lost(taken.placement_id, taken.score.line_item_url, now=now)
             if state is ScoreState.PARKED and columns.moved(taken.placement_id, taken.score.line_item_url):
                 # It set out for the old column, and came too late for what had been parked until there was a new one.
-                service.resend(record.score_id, None, now=now, overwrites=taken.overwrites)
+                service.go_on(record.score_id, now=now, overwrites=taken.overwrites)
         if step.next is Next.RENEW and state is ScoreState.PARKED:
-            renewed = service.resend(record.score_id, None, now=now, overwrites=taken.overwrites)
+            renewed = service.go_on(record.score_id, now=now, overwrites=taken.overwrites)
             if renewed is not None:
                 renewed.due_at = now + step.wait
     db.session.add(record)
@@ -596,6 +610,8 @@ def _close_earlier(taken: _Taken, now: datetime) -> None:
 def _keep_pace(taken: _Taken, outcome: _Outcome, now: datetime) -> None:
     """A platform in trouble rests, for all workers. When it is back after a while, nothing waits any longer."""
     heard, registration_id = outcome.reply.heard, taken.score.registration_id
+    if heard is Heard.HELD:
+        return
     if heard is Heard.THROTTLED:
         pace.rest(registration_id, now + outcome.step.wait)
     elif heard in _PLATFORM_TROUBLE:

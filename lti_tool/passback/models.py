@@ -118,6 +118,8 @@ class Score(Base):
     created_at: Mapped[datetime]
     overwrites: Mapped[bool] = mapped_column(default=False, server_default=false())
     """A person has seen that the platform shows something else, and wants this score there all the same."""
+    agreed: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """A person who may say so has asked for this very score: it goes even when the course has ended meanwhile."""
     finding: Mapped[Finding | None]
     shown_points: Mapped[Decimal | None] = mapped_column(Numeric(9, 3))
     """What the platform showed when it was read last; None where it showed no grade, or was not read yet."""

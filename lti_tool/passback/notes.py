@@ -133,25 +133,39 @@ def _noted(row: GradeNote) -> bool:
     return True
 
 
+def due(now: datetime) -> set[int]:
+    """The registrations that are to be told something now, themselves or their people."""
+    return set(db.session.scalars(select(GradeNote.registration_id).where(*_due(now)).distinct()))
+
+
 def deliver_due(
-    *, now_fn: Callable[[], datetime], stopping: Callable[[], bool] = lambda: False, limit: int = 100
+    registration_id: int,
+    *,
+    now_fn: Callable[[], datetime],
+    stopping: Callable[[], bool] = lambda: False,
+    limit: int = 100,
 ) -> int:
-    """Send what is due, oldest first. Returns how many were dealt with. Commits."""
+    """Send what that platform, or its people, are to be told, oldest first. Returns how many were dealt with.
+    Commits."""
     dealt = 0
-    while dealt < limit and not stopping() and (taken := _take(now_fn())) is not None:
+    while dealt < limit and not stopping() and (taken := _take(registration_id, now_fn())) is not None:
         _deal_with(taken, now_fn)
         db.session.remove()
         dealt += 1
     return dealt
 
 
-def _take(now: datetime) -> _Taken | None:
-    """The oldest note that is due; another worker leaves it alone until the lease is over. A letter goes while the
-    platform rests."""
+def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """A letter goes while the platform rests."""
     goes = or_(GradeNote.line_item_url.is_(None), GradeNote.registration_id.not_in(pace.resting(now)))
+    return GradeNote.due_at <= now, goes
+
+
+def _take(registration_id: int, now: datetime) -> _Taken | None:
+    """The oldest note that is due; another worker leaves it alone until the lease is over."""
     oldest = (
         select(GradeNote.id)
-        .where(GradeNote.due_at <= now, goes)
+        .where(GradeNote.registration_id == registration_id, *_due(now))
         .order_by(GradeNote.due_at, GradeNote.id)
         .limit(1)
     )

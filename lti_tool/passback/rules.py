@@ -26,7 +26,12 @@ SET_BY_A_PERSON = (
     "nothing was sent. Leave it so, or press “Send again” to replace it."
 )
 BY_ITSELF = (
-    "It also goes by itself once the person opens the activity again, or is listed in the course again."
+    "It also goes by itself once the person opens the activity again, or is listed in the course again, unless the "
+    "course has ended by then."
+)
+ENDED = (
+    "The course has ended, and after that its gradebook does not change by itself. If the grade is to change all the "
+    "same, press “Send again”; if not, say why under “Do not send it”."
 )
 UNSEEN = (
     "Tessera may not read the grades of this platform, so it could not look whether somebody has set another one since "
@@ -52,6 +57,8 @@ class Heard(StrEnum):
     """It will not take this score, today or tomorrow."""
     OVERRIDDEN = "overridden"
     """Nothing was sent, since the gradebook shows what a person set there."""
+    HELD = "held"
+    """Nothing was sent, since a person has to agree first."""
 
 
 class Finding(StrEnum):
@@ -84,6 +91,8 @@ class Cause(StrEnum):
     It goes on by itself when they are seen there again."""
     UNSEEN = "unseen"
     """Nobody could look whether a person has set another grade. Who sends it again has looked."""
+    ENDED = "ended"
+    """The course has ended, and this would change its gradebook: its faculty say whether it goes."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +178,7 @@ def after(
                 " replaces what the gradebook shows.".lstrip(),
                 cause=Cause.UNSEEN,
             )
-        case Heard.REFUSED | Heard.GONE | Heard.OVERRIDDEN:
+        case Heard.REFUSED | Heard.GONE | Heard.OVERRIDDEN | Heard.HELD:
             words = reason or "The platform refused the score. Mend the cause, then press “Send again”."
             return (
                 Step(Next.PARK, f"{words} {BY_ITSELF}", cause=Cause.AWAY) if away else Step(Next.PARK, words)
@@ -252,6 +261,12 @@ def settled_by(shown: Shown | None, *, points: Decimal, points_possible: Decimal
     if possible == 0 or points_possible == 0:
         return shown.points == points
     return abs(shown.points / possible - points / points_possible) < Decimal("0.0005")
+
+
+def over(ends_on: date | None, now: datetime) -> bool:
+    """Whether a course's term has ended: only once its last day is over everywhere, since nobody tells us the time zone
+    of a course. One without a last day never ends."""
+    return ends_on is not None and (now - timedelta(hours=12)).date() > ends_on
 
 
 def read_first(earlier: tuple[Heard, ...]) -> bool:

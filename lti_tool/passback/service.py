@@ -14,8 +14,8 @@ from lti_tool.database import db
 from lti_tool.errors import ReasonMissing
 from lti_tool.lti.models import Deployment
 from lti_tool.passback.models import DRIFT, Score, ScoreState
-from lti_tool.passback.rules import Cause
-from lti_tool.people.models import Account, Membership, Roster, RosterMember, RosterStatus
+from lti_tool.passback.rules import ENDED, Cause, over
+from lti_tool.people.models import Account, Course, Membership, Roster, RosterMember, RosterStatus, Term
 
 NO_COLUMN = (
     "This activity has no gradebook column, so there is nowhere to send the score. Ask the instructor to add"
@@ -80,7 +80,14 @@ def owe(
     )
 
 
-def resend(score_id: int, actor: int | None, *, now: datetime, overwrites: bool = False) -> Score | None:
+def resend(
+    score_id: int,
+    actor: int | None,
+    *,
+    now: datetime,
+    overwrites: bool = False,
+    for_themselves: bool = False,
+) -> Score | None:
     """Send a score once more that needs attention, or that the gradebook does not show, as a row of its own with the
     column as it is known today.
 
@@ -89,6 +96,7 @@ def resend(score_id: int, actor: int | None, *, now: datetime, overwrites: bool 
 
     :param overwrites: the person has seen that the gradebook shows another grade, and wants this one there all the
         same.
+    :param for_themselves: the person is the score's own earner, whose word changes no grade once the course has ended.
     """
     account_id = db.session.scalar(select(Score.account_id).where(Score.id == score_id))
     if account_id is None:
@@ -99,7 +107,8 @@ def resend(score_id: int, actor: int | None, *, now: datetime, overwrites: bool 
         return None
     # Nobody could look, and whoever presses the button was told to.
     overwrites = overwrites or (actor is not None and old.cause is Cause.UNSEEN)
-    score = _after(old, points=old.points, comment=old.comment, overwrites=overwrites, now=now)
+    agreed = old.agreed or (actor is not None and not for_themselves)
+    score = _after(old, points=old.points, comment=old.comment, overwrites=overwrites, agreed=agreed, now=now)
     more = {"overwrites": True} if overwrites else {}
     audit.record("score sent again", "score", old.id, now=now, actor=actor, replaced_by=score.id, **more)
     return score
@@ -182,12 +191,14 @@ def take_back(score_id: int, actor: int, reason: str, *, now: datetime) -> Score
     )
     if old is None:
         return None
-    zero = _after(old, points=Decimal(0), comment=comment, now=now)
+    zero = _after(old, points=Decimal(0), comment=comment, agreed=True, now=now)
     audit.record("points taken back", "score", old.id, now=now, actor=actor, replaced_by=zero.id)
     return zero
 
 
-def _after(old: Score, *, points: Decimal, comment: str, overwrites: bool = False, now: datetime) -> Score:
+def _after(
+    old: Score, *, points: Decimal, comment: str, overwrites: bool = False, agreed: bool, now: datetime
+) -> Score:
     """A row that follows another of its cell, with the column as it is known today."""
     column, deployment_pk, registration_id = db.session.execute(
         select(Placement.line_item_url, Deployment.id, Deployment.registration_id)
@@ -208,6 +219,7 @@ def _after(old: Score, *, points: Decimal, comment: str, overwrites: bool = Fals
             comment=comment,
             submitted_at=old.submitted_at,
             overwrites=overwrites,
+            agreed=agreed,
         ),
         now=now,
     )
@@ -224,7 +236,7 @@ def open_finding() -> ColumnElement[bool]:
 
 def release_returned(*, now: datetime, limit: int = 500) -> int:
     """Send what was refused because the person or the course was not active there, once either was seen there again:
-    by a launch, or in the list of the course's people. Returns how many; the caller commits."""
+    by a launch, or in the list of the course's people. Returns how many go; the caller commits."""
     launched = exists().where(
         Membership.course_id == Placement.course_id,
         Membership.account_id == Score.account_id,
@@ -244,7 +256,39 @@ def release_returned(*, now: datetime, limit: int = 500) -> int:
         .order_by(Score.id)
         .limit(limit)
     )
-    return sum(resend(score_id, None, now=now) is not None for score_id in db.session.scalars(waiting).all())
+    return sum(go_on(score_id, now=now) is not None for score_id in db.session.scalars(waiting).all())
+
+
+def go_on(score_id: int, *, now: datetime, overwrites: bool = False) -> Score | None:
+    """Send a parked score again because what stood in its way is gone, without anybody having asked now.
+
+    After the end of the course it becomes a request to its faculty instead, unless a person has asked for this very
+    score before. None where nothing goes.
+    """
+    score = db.session.get_one(Score, score_id)
+    if score.agreed or not has_ended(score.placement_id, now):
+        return resend(score_id, None, now=now, overwrites=overwrites)
+    asked = db.session.scalar(
+        update(Score)
+        .where(Score.id == score_id, Score.state == ScoreState.PARKED)
+        .values(reason=ENDED, cause=Cause.ENDED)
+        .returning(Score.id)
+        .execution_options(synchronize_session="fetch")
+    )
+    if asked is not None:
+        audit.record("score asked about", "score", score_id, now=now)
+    return None
+
+
+def has_ended(placement_id: int, now: datetime) -> bool:
+    """Whether the term of the activity's course is over."""
+    ends_on = db.session.scalar(
+        select(Term.ends_on)
+        .join(Course, Course.term_id == Term.id)
+        .join(Placement, Placement.course_id == Course.id)
+        .where(Placement.id == placement_id)
+    )
+    return over(ends_on, now)
 
 
 def was_owed(placement_id: int, account_id: int) -> bool:

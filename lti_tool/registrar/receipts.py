@@ -8,13 +8,12 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
-from lti_tool.assessment.rules import over
 from lti_tool.badges.models import Badge
 from lti_tool.credentials.models import Placement
 from lti_tool.database import db
 from lti_tool.passback import service
 from lti_tool.passback.models import Finding, Score, ScoreState
-from lti_tool.passback.rules import Cause
+from lti_tool.passback.rules import Cause, over
 from lti_tool.registrar import queries
 from lti_tool.registrar.queries import LedgerRow
 from lti_tool.registrar.queries import Shown as Under

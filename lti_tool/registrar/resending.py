@@ -129,10 +129,11 @@ def _asks() -> ColumnElement[bool]:
 
 
 def _held() -> ColumnElement[bool]:
-    """Parked from the start although there is a column, or because nobody could look what the gradebook shows: somebody
-    has to agree before it goes."""
+    """Parked from the start although there is a column, or because nobody could look what the gradebook shows, or
+    because the course has ended: somebody has to agree before it goes."""
     from_the_start = and_(Score.tries == 0, Score.line_item_url != "")
-    return or_(from_the_start, Score.cause.is_not_distinct_from(Cause.UNSEEN))
+    somebody_s = (Score.cause.is_not_distinct_from(cause) for cause in (Cause.UNSEEN, Cause.ENDED))
+    return or_(from_the_start, *somebody_s)
 
 
 def _nowhere() -> ColumnElement[bool]:

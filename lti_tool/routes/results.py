@@ -92,7 +92,7 @@ def ask_again(visit: Visit) -> ResponseReturnValue:
     row, now = receipts.of_cell(visit.activity.id, visit.account.id), clock.now()
     sent = None
     if row is not None and receipts.may_ask(row, ends_on=_ends_on(visit), now=now):
-        sent = passback.resend(row.id, visit.account.id, now=now)
+        sent = passback.resend(row.id, visit.account.id, now=now, for_themselves=True)
         db.session.commit()
         tasks.wake()
     done = "not-parked" if sent is None else "asked-again"

@@ -1,9 +1,7 @@
-from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
 
-from lti_tool.assessment import rules
 from lti_tool.assessment.rules import (
     COMMENT_LIMIT,
     Mark,
@@ -140,14 +138,3 @@ def test_criteria_without_points_do_not_count_and_a_rubric_without_any_gives_all
 )
 def test_all_the_points_are_given_unless_another_policy_makes_sense(chosen, has_points, holds):
     assert policy_of(chosen, has_points=has_points) is holds
-
-
-@pytest.mark.parametrize(
-    ("hour", "over"),
-    [("2026-12-18T23:59", False), ("2026-12-19T11:59", False), ("2026-12-19T12:00", True)],
-)
-def test_a_term_is_over_when_its_last_day_is_over_everywhere(hour: str, over: bool):
-    now = datetime.fromisoformat(hour).replace(tzinfo=UTC)
-
-    assert rules.over(date(2026, 12, 18), now) is over
-    assert not rules.over(None, now)

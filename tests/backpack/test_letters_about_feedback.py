@@ -34,16 +34,16 @@ def decide_not_yet(app: Flask, campus: Campus) -> None:
         db.session.commit()
 
 
-def deliver(app: Flask, minutes: int = 0) -> int:
+def deliver(app: Flask, campus: Campus, minutes: int = 0) -> int:
     with app.app_context():
-        return notes.deliver_due(now_fn=lambda: NOON + timedelta(minutes=minutes))
+        return notes.deliver_due(campus.registration, now_fn=lambda: NOON + timedelta(minutes=minutes))
 
 
 def test_the_letter_names_neither_the_outcome_nor_the_earner_nor_the_feedback(
     mailbox: Mailbox, app: Flask, campus: Campus
 ):
     decide_not_yet(app, campus)
-    deliver(app)
+    deliver(app, campus)
 
     [letter] = mailbox.letters
     assert (letter["To"], letter["Subject"]) == ("lena@example.edu", "There is feedback on your work")
@@ -58,10 +58,10 @@ def test_it_is_written_once_and_tried_again_while_the_mail_server_is_busy(
 ):
     mailbox.says = "451 Busy"
     decide_not_yet(app, campus)
-    deliver(app)
+    deliver(app, campus)
     mailbox.says = "250 OK"
-    deliver(app, minutes=5)
-    deliver(app, minutes=60)
+    deliver(app, campus, minutes=5)
+    deliver(app, campus, minutes=60)
 
     assert len(mailbox.letters) == 1
 

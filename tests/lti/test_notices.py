@@ -165,7 +165,8 @@ def deployment(registration: Registration) -> int:
 
 
 def ask(at: timedelta = timedelta()) -> int:
-    return notices.ask_due(now_fn=lambda: NOW + at)
+    [registration_id] = db.session.scalars(select(Registration.id))
+    return notices.ask_due(registration_id, now_fn=lambda: NOW + at)
 
 
 def test_a_platform_that_can_send_notices_is_asked_to_once(deployment: int, platform: FakePlatform) -> None:

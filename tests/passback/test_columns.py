@@ -20,6 +20,8 @@ from lti_tool.lti.claims import GradesClaim
 from lti_tool.lti.models import Platform, Registration
 from lti_tool.passback import columns, courier
 from lti_tool.passback.models import ColumnState, Score, ScoreState
+from lti_tool.passback.rules import ENDED
+from lti_tool.people.models import Term
 from tests.lti.platform_double import Asked, FakePlatform, Reply
 from tests.support.apps import NOON
 from tests.support.cast import Campus
@@ -86,7 +88,7 @@ class Course:
         return wanted
 
     def settle(self, at: datetime = NOON) -> int:
-        return columns.settle_due(now_fn=lambda: at, wait=lambda _: None)
+        return columns.settle_due(self.campus.registration, now_fn=lambda: at, wait=lambda _: None)
 
     @property
     def placement(self) -> Placement:
@@ -279,6 +281,19 @@ def test_what_was_decided_before_there_was_a_column_is_sent_once_there_is(course
         (ScoreState.SUPERSEDED, ""),
         (ScoreState.ACCEPTED, course.items[0]["id"]),
     ]
+
+
+def test_after_the_course_has_ended_a_column_sends_nothing_by_itself_and_faculty_are_asked(course: Course):
+    course.decide()
+    course.opened()
+    teaching = db.session.get_one(Placement, course.campus.placement).course
+    teaching.term = Term(platform_id=teaching.platform_id, name="Fall", ends_on=NOON.date())
+    db.session.commit()
+
+    course.settle(NOON + timedelta(days=3))
+
+    assert course.scores() == [(ScoreState.PARKED, "")]
+    assert db.session.scalars(select(Score.reason)).one() == ENDED
 
 
 def test_a_score_that_waits_for_somebody_s_agreement_goes_on_waiting(course: Course):

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -13,6 +13,7 @@ from lti_tool.passback.rules import (
     Next,
     Shown,
     after,
+    over,
     read_first,
     settled_by,
 )
@@ -120,3 +121,14 @@ def test_a_column_without_points_is_compared_as_it_stands():
 
 def test_a_platform_that_asks_us_to_wait_for_years_is_asked_again_within_an_hour_or_so():
     assert after(Heard.FAILING, retry_after=timedelta(days=12_000)).wait == LONGEST_WAIT
+
+
+@pytest.mark.parametrize(
+    ("hour", "ended"),
+    [("2026-12-18T23:59", False), ("2026-12-19T11:59", False), ("2026-12-19T12:00", True)],
+)
+def test_a_term_is_over_when_its_last_day_is_over_everywhere(hour: str, ended: bool):
+    now = datetime.fromisoformat(hour).replace(tzinfo=UTC)
+
+    assert over(date(2026, 12, 18), now) is ended
+    assert not over(None, now)

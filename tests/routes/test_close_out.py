@@ -216,6 +216,29 @@ def test_a_decision_after_a_zero_takes_its_place(app: Flask, campus: Campus, ter
     ]
 
 
+def test_after_the_end_a_decision_that_would_change_a_zero_is_for_faculty_to_send(
+    app: Flask, campus: Campus, term: int
+):
+    ingrid = visit_as(app, campus, "ingrid")
+    confirm(ingrid, "Nothing by the end of term.", **{case(campus, "lena"): "zero"})
+    with app.app_context():
+        db.session.get_one(Term, term).ends_on = (NOON - timedelta(days=20)).date()
+        db.session.scalars(select(Score)).one().state = ScoreState.CONFIRMED
+        work = db.session.scalars(select(Submission)).one()
+        marks = marks_for(version_of(work))
+        decide(work.id, campus.accounts["ingrid"], marks, "Late, and good.", Outcome.DEMONSTRATED, now=NOON)
+        db.session.commit()
+        asked = db.session.scalars(select(Score.id).order_by(Score.id.desc())).first()
+
+    waits = [(points, state) for _, points, state, *_ in scores(app)]
+    page = ingrid.get("/course/grades").text
+    ingrid.post(f"/course/grades/{asked}", {"do": "send"})
+
+    assert waits == [(0.0, ScoreState.CONFIRMED), (10.0, ScoreState.PARKED)]
+    assert "The course has ended" in page
+    assert [(points, state) for _, points, state, *_ in scores(app)][-1] == (10.0, ScoreState.OWED)
+
+
 def test_an_instructor_of_another_course_closes_out_nothing_here(app: Flask, campus: Campus, term: int):
     with app.app_context():
         theirs = add_placement(campus.deployment, campus.other_course, "link-9", "udl-variability").id
@@ -250,7 +273,8 @@ def comments_sent(
     app: Flask, gradebook: FakePlatform, after: timedelta = timedelta()
 ) -> list[dict[str, object]]:
     with app.app_context():
-        notes.deliver_due(now_fn=lambda: clock.now() + after)
+        for registration_id in notes.due(clock.now() + after):
+            notes.deliver_due(registration_id, now_fn=lambda: clock.now() + after)
     return [json.loads(asked.body) for asked in gradebook.asked_at("/line_items/1/scores")]
 
 
