@@ -17,8 +17,8 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import Column, MetaData, Table, Text, insert, select, update
 from werkzeug import Response
 
-# For what it does to every connection: SQLite's journal and the check of a connection that was idle.
-import lti_tool.database  # noqa: F401
+# SQLite's journal, and the check of a connection that was idle.
+import lti_tool.database  # noqa: F401 - it sets up every connection
 
 _PAGE = """<!doctype html><html lang="en"><head><title>{{ title }}</title></head>
 <body><h1>{{ title }}</h1><p>Hello, {{ name }}.</p></body></html>"""
