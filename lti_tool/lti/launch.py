@@ -381,7 +381,7 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
             deployment = registrations.take_deployment(self._row, self.message.deployment_id, now=self._now)
         if deployment.state == Standing.PENDING:
             db.session.commit()
-        registrations.check_open(self._row, deployment)
+        registrations.check_open(self._row.state, deployment.state)
         ags = self.message.ags
         granted = scopes.after_launch(
             self._row.granted_scopes,

@@ -64,7 +64,7 @@ def begin(params: Mapping[str, str], *, browser: str, fresh: bool = False, now: 
     if not is_ours(target, public_url):
         raise LaunchMalformed("target_link_uri")
     registration = registrations.find(params["iss"], params.get("client_id", "").replace("\0", "") or None)
-    registrations.check_open(registration)
+    registrations.check_open(registration.state)
     offered = storage.target_of(params)
     if offered is None and fresh and platforms.behaviour(registration.platform.product).tells_of_storage:
         offered = storage.ASK

@@ -205,18 +205,18 @@ def find_deployment(registration_id: int, deployment_id: str) -> Deployment | No
     )
 
 
-def check_open(registration: Registration, deployment: Deployment | None = None) -> None:
-    """Whether somebody may come in this way now.
+def check_open(registration: str, deployment: str = Standing.ACTIVE) -> None:
+    """Whether somebody may come in this way now, by how both stand.
 
     :raises PlatformPending, PlatformDisabled, DeploymentPending, DeploymentDisabled: no, and why.
     """
-    if registration.state == Standing.PENDING:
+    if registration == Standing.PENDING:
         raise PlatformPending
-    if registration.state != Standing.ACTIVE:
+    if registration != Standing.ACTIVE:
         raise PlatformDisabled
-    if deployment is None or deployment.state == Standing.ACTIVE:
+    if deployment == Standing.ACTIVE:
         return
-    raise DeploymentPending if deployment.state == Standing.PENDING else DeploymentDisabled
+    raise DeploymentPending if deployment == Standing.PENDING else DeploymentDisabled
 
 
 def take_deployment(registration: Registration, deployment_id: str, *, now: datetime) -> Deployment:

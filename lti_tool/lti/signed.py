@@ -91,7 +91,7 @@ def check_signature(message: Message, registration: Registration, *, now: dateti
     :raises PlatformSilent: its keys are not known and cannot be fetched.
     :raises PlatformPending, PlatformDisabled: nothing is fetched from its addresses now.
     """
-    registrations.check_open(registration)
+    registrations.check_open(registration.state)
     signed, _, signature = message.token.rpartition(".")
     keys = platform_keys.keys_for(
         registration.jwks_url,
