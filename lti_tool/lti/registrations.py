@@ -26,10 +26,9 @@ _MOST_FRAME_ORIGINS = 50
 """They stand in a header of every page."""
 
 
-_BY_CLIENTS = select(Registration).where(
-    Registration.issuer == bindparam("issuer"),
-    Registration.client_id.in_(bindparam("clients", expanding=True)),
-)
+_BY_ISSUER = select(Registration).where(Registration.issuer == bindparam("issuer"))
+_BY_CLIENT = _BY_ISSUER.where(Registration.client_id == bindparam("client_id"))
+_BY_CLIENTS = _BY_ISSUER.where(Registration.client_id.in_(bindparam("clients", expanding=True)))
 _DEPLOYMENT = (
     select(Deployment)
     .where(
@@ -184,7 +183,7 @@ def find(issuer: str, client_id: str | None) -> Registration:
     """
     found: Sequence[Registration]
     if client_id is not None:
-        found = for_audience(issuer, [client_id])
+        found = db.session.scalars(_BY_CLIENT, {"issuer": issuer, "client_id": client_id}).all()
     else:
         wanted = select(Registration).where(Registration.issuer == issuer).limit(2)
         active = db.session.scalars(wanted.where(Registration.state == Standing.ACTIVE)).all()
