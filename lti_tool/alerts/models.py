@@ -63,7 +63,7 @@ class AlertNotice(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     alert_id: Mapped[int] = mapped_column(ForeignKey("alert.id"))
     channel: Mapped[str]
-    """``mail`` or ``webhook``."""
+    """``mail 1`` for the first address of the settings and so on, or ``webhook``."""
     count: Mapped[int]
     """0 is the all-clear."""
     asked_at: Mapped[datetime]

@@ -32,12 +32,10 @@ _PORTS = (443, 8443)
 
 
 def channels(settings: Settings) -> list[str]:
-    """How somebody can be told, by the settings."""
-    return [
-        channel
-        for channel, address in ((MAIL, settings.alert_mail_to), (WEBHOOK, settings.alert_webhook_url))
-        if address
-    ]
+    """How somebody can be told, by the settings. Each address is a channel of its own, known by its place among them:
+    one that fails is tried again, and the others hear nothing twice."""
+    mails = [f"{MAIL} {place}" for place, _ in enumerate(settings.alert_mail_to.split(), start=1)]
+    return mails + [WEBHOOK] * bool(settings.alert_webhook_url)
 
 
 def waiting(now: datetime) -> bool:
@@ -70,7 +68,7 @@ def _claim(now: datetime) -> int | None:
     due = (
         select(AlertNotice.id)
         .where(AlertNotice.done_at.is_(None), AlertNotice.due_at <= now)
-        .order_by(AlertNotice.due_at)
+        .order_by(AlertNotice.due_at, AlertNotice.id)
         .limit(1)
         .scalar_subquery()
     )
@@ -104,7 +102,9 @@ def _send(notice_id: int, now: datetime) -> None:
     }
     channel, kind, count, tries = notice.channel, alert.kind.value, notice.count, notice.tries
     db.session.rollback()  # Nothing is held while somebody else thinks.
-    problem = _by_mail(kind, count, where) if channel == MAIL else _by_webhook(facts, now)
+    problem = (
+        _by_webhook(facts, now) if channel == WEBHOOK else _by_mail(_address(channel), kind, count, where)
+    )
     _record(notice_id, problem, tries, now)
     log.info("alert told", extra={"notice": notice_id, "channel": channel, "outcome": problem or "sent"})
 
@@ -125,8 +125,17 @@ def _where(deployment: Deployment | None) -> str:
     return f"{deployment.registration.platform.name}, deployment {deployment.deployment_id}"
 
 
-def _by_mail(kind: str, count: int, where: str) -> str | None:
+def _address(channel: str) -> str | None:
+    """None if the settings have fewer by now."""
+    place = int(channel.removeprefix(MAIL) or 1)
+    addresses = current().alert_mail_to.split()
+    return addresses[place - 1] if place <= len(addresses) else None
+
+
+def _by_mail(address: str | None, kind: str, count: int, where: str) -> str | None:
     """Returns what went wrong, in words without any address."""
+    if address is None:
+        return "The settings name no such address any more."
     settings = current()
     said = rules.in_words(kind, count) if count else "All clear"
     about = "" if count else f" It was about: {rules.TOPICS[kind]}."
@@ -136,8 +145,7 @@ def _by_mail(kind: str, count: int, where: str) -> str | None:
         + f"Tessera at {settings.public_url}. Registrars open their desk from a course.\n"
     )
     try:
-        for address in settings.alert_mail_to.split():
-            mail.send(address, f"Tessera: {said}", text)
+        mail.send(address, f"Tessera: {said}", text)
     except mail.NotSent as problem:
         return str(problem)
     return None

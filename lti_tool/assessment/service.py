@@ -436,6 +436,9 @@ def _reward(
 ) -> None:
     # Before the cells are read: an activity that the earner opens at this moment is either seen here, or sees us.
     db.session.execute(select(Person.id).where(Person.id == attempt.person_id).with_for_update())
+    passback.one_at_a_time(
+        *db.session.scalars(select(Account.id).where(Account.person_id == attempt.person_id))
+    )
     cells = _cells(attempt.id, decision.decided_by_account_id)
     source = settings.current().issuer_name
     email = next((cell.account.email for cell in cells if cell.account.email), None)

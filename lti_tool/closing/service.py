@@ -58,6 +58,7 @@ def choose(
         .order_by(AttemptPlacement.id)
         .with_for_update()
     )
+    passback.one_at_a_time(*sorted({account for _, account in wanted}))
     recorded = []
     for case in [case_of(row) for row in db.session.execute(open_cases(course_id, teacher).where(*meant))]:
         choice = wanted.get((case.placement_id, case.account_id))

@@ -80,7 +80,7 @@ def make(
             break
         _known().pop((registration_id, call.scopes), None)
         tokens.forget(registration_id, ready.token)
-    return from_http(reply, now=now), reply
+    return from_http(reply, now=now, secret=ready.token), reply
 
 
 def _prepare(registration_id: int, scopes: tuple[str, ...], now: datetime, timeout: float) -> _Ready:

@@ -35,10 +35,21 @@ class Column:
     """Our name for this very activity, so that a column which was made without our hearing of it is found again."""
     label: str
     maximum: float
+    launch_url: str | None = None
+    """Where the activity opens, for a column that has to bring its link back, as both were deleted together."""
 
 
-def find(registration_id: int, line_items_url: str, wanted: Column, manner: paging.Manner) -> str | None:
-    """Address of the activity's column, None if the course has none that is certainly ours. Commits first.
+@dataclass(frozen=True)
+class Standing:
+    """A gradebook column that is there."""
+
+    url: str
+    resource_link_id: str | None
+    """Of the link that it belongs to, if the platform says so."""
+
+
+def find(registration_id: int, line_items_url: str, wanted: Column, manner: paging.Manner) -> Standing | None:
+    """The activity's column, None if the course has none that is certainly ours. Commits first.
 
     Looked at again here, since not every platform filters; and never with ``limit``, on which Moodle fails.
 
@@ -64,8 +75,8 @@ def find(registration_id: int, line_items_url: str, wanted: Column, manner: pagi
 
 def create(
     registration_id: int, line_items_url: str, wanted: Column, *, now: datetime, timeout: float
-) -> tuple[ServiceAnswer, str | None]:
-    """Make the column. Commits first. Returns its address, None if none was made as far as we know.
+) -> tuple[ServiceAnswer, Standing | None]:
+    """Make the column. Commits first. Returns it, None if none was made as far as we know.
 
     :param timeout: seconds for each of the at most four requests.
     """
@@ -78,6 +89,8 @@ def create(
     }
     if wanted.resource_link_id is not None and behaviour.columns_belong_to_links:
         body["resourceLinkId"] = wanted.resource_link_id
+    if wanted.launch_url is not None:
+        body |= behaviour.column_with_link(wanted.launch_url)
     call = Call(
         method="POST",
         url=line_items_url,
@@ -92,7 +105,7 @@ def create(
         made = json.loads(reply.body)
     except (ValueError, RecursionError):
         made = None
-    return answer, _address(made, line_items_url) if isinstance(made, dict) else None
+    return answer, _standing(made, line_items_url) if isinstance(made, dict) else None
 
 
 def _listed(
@@ -110,21 +123,23 @@ def _listed(
     return items
 
 
-def _certain(item: Mapping[str, Any], line_items_url: str) -> str:
+def _certain(item: Mapping[str, Any], line_items_url: str) -> Standing:
     """Where ours is but cannot be used, another must not be made beside it."""
-    address = _address(item, line_items_url)
-    if address is None:
+    column = _standing(item, line_items_url)
+    if column is None:
         raise paging.NotRead("The gradebook column lies at another address.")
-    return address
+    return column
 
 
-def _address(item: Mapping[str, Any], line_items_url: str) -> str | None:
+def _standing(item: Mapping[str, Any], line_items_url: str) -> Standing | None:
     """A column at another origin than its list must not see a token."""
-    told = item.get("id")
+    told, link = item.get("id"), item.get("resourceLinkId")
     if not isinstance(told, str) or not told:
         return None
     address = urljoin(line_items_url, told)
-    return address if origin_of(address) == origin_of(line_items_url) else None
+    if origin_of(address) != origin_of(line_items_url):
+        return None
+    return Standing(address, link if isinstance(link, str) and link else None)
 
 
 def _behaviour(registration_id: int) -> platforms.Generic:

@@ -182,7 +182,7 @@ def _ask(
     except http.NoAnswer as silence:
         raise NoToken(from_silence(silence, at_token=True)) from None
     if not 200 <= answer.status < 300:
-        raise NoToken(from_http(answer, now=now, at_token=True))
+        raise NoToken(from_http(answer, now=now, at_token=True, secret=assertion))
     try:
         reply = json.loads(answer.body)
         token = reply["access_token"]

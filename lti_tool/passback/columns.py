@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlencode
 
 from sqlalchemy import ColumnElement, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -17,10 +18,11 @@ from lti_tool.credentials.models import Placement
 from lti_tool.credentials.service import current_version
 from lti_tool.database import db
 from lti_tool.lti import line_items, pace, paging, platforms
+from lti_tool.lti.addresses import LAUNCH_PATH
 from lti_tool.lti.answers import ServiceAnswer
 from lti_tool.lti.claims import GradesClaim
 from lti_tool.lti.deep_linking import resource_id, short_label
-from lti_tool.lti.line_items import Column
+from lti_tool.lti.line_items import Column, Standing
 from lti_tool.lti.models import Deployment, Platform, Registration
 from lti_tool.lti.scopes import LINE_ITEMS
 from lti_tool.passback import service
@@ -34,6 +36,7 @@ RESULT = "result"
 _FIRST_WAIT, _LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)
 _MOST_TRIES = 24
 _MOST_SCORES = 5000
+_RACES = 5
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class _Taken:
     line_items_url: str
     wanted: Column
     may_create: bool
+    anew: bool
+    """In place of one that was deleted."""
     tries: int
     lease_until: datetime
 
@@ -112,14 +117,15 @@ def lost(placement_id: int, line_item_url: str, *, now: datetime) -> None:
     row = column_of(placement_id)
     if gone is None or row is None:
         return
-    again = row.may_create and not row.remade
-    row.state = ColumnState.WANTED if again else ColumnState.OFFERED
+    row.state = ColumnState.OFFERED if row.remade else ColumnState.WANTED
     row.remade, row.tries, row.due_at = True, 0, now
 
 
 def moved(placement_id: int, line_item_url: str) -> bool:
-    """Whether the activity has another column by now."""
-    known = db.session.scalar(select(Placement.line_item_url).where(Placement.id == placement_id))
+    """Whether the activity has another column by now. Waits for whoever is just giving it one."""
+    known = db.session.scalar(
+        select(Placement.line_item_url).where(Placement.id == placement_id).with_for_update(read=True)
+    )
     return known is not None and known != line_item_url
 
 
@@ -196,8 +202,10 @@ def _take(registration_id: int, now: datetime) -> _Taken | None:
             placement_id=placement.id,
             registration_id=registration_id,
             line_items_url=row.line_items_url,
-            wanted=_wanted(placement),
-            may_create=row.may_create,
+            # What faculty asked for stands beside a link that is still there.
+            wanted=_wanted(placement, with_link=row.remade and not row.may_create),
+            may_create=row.may_create or row.remade,
+            anew=row.remade,
             tries=row.tries,
             lease_until=until,
         )
@@ -205,7 +213,7 @@ def _take(registration_id: int, now: datetime) -> _Taken | None:
         db.session.remove()
 
 
-def _wanted(placement: Placement) -> Column:
+def _wanted(placement: Placement, *, with_link: bool) -> Column:
     keys = [choice.credential.key for choice in placement.choices]
     version = current_version(placement.choices[0].credential_id)
     return Column(
@@ -214,18 +222,25 @@ def _wanted(placement: Placement) -> Column:
         tag=f"tessera-activity-{placement.id}",
         label=short_label(version.label if len(placement.choices) == 1 else placement.title),
         maximum=placement.points_for(version),
+        launch_url=_launch_url(placement.made_for) if with_link else None,
     )
+
+
+def _launch_url(made_for: str) -> str:
+    """As the picker writes it."""
+    kind, _, named = made_for.partition("=")
+    return f"{current().public_url}{LAUNCH_PATH}?{urlencode({kind: named})}"
 
 
 def _settle(taken: _Taken, now_fn: Callable[[], datetime], wait: Callable[[float], object]) -> None:
     """Ask the platform, then write down what came of it."""
     timeout = current().platform_timeout
     manner = paging.Manner(clock=now_fn, timeout=timeout, wait=wait)
-    answer, url, unread = None, None, None
+    answer, column, unread = None, None, None
     try:
-        url = line_items.find(taken.registration_id, taken.line_items_url, taken.wanted, manner)
-        if url is None and taken.may_create:
-            answer, url = line_items.create(
+        column = line_items.find(taken.registration_id, taken.line_items_url, taken.wanted, manner)
+        if column is None and taken.may_create:
+            answer, column = line_items.create(
                 taken.registration_id, taken.line_items_url, taken.wanted, now=now_fn(), timeout=timeout
             )
     except paging.NotRead as problem:
@@ -233,8 +248,8 @@ def _settle(taken: _Taken, now_fn: Callable[[], datetime], wait: Callable[[float
         answer, unread = problem.answer, problem.reason
     try:
         now = now_fn()
-        if url is not None:
-            _found(taken, url, now)
+        if column is not None:
+            _found(taken, column, now)
         elif answer is not None:
             _refused(taken, answer, now)
         elif unread is not None:
@@ -246,25 +261,68 @@ def _settle(taken: _Taken, now_fn: Callable[[], datetime], wait: Callable[[float
         db.session.remove()
 
 
-def _found(taken: _Taken, url: str, now: datetime) -> None:
+def _found(taken: _Taken, column: Standing, now: datetime) -> None:
     """The column is there: what had nowhere to go, or went where nothing is any more, sets out anew."""
+    stranded = _stranded(taken.placement_id)
     if not _close(taken, ColumnState.SETTLED, None, now):
         return
     db.session.execute(
         update(Placement)
         .where(Placement.id == taken.placement_id, Placement.line_item_url.is_(None))
-        .values(line_item_url=url)
+        .values(line_item_url=column.url)
         .execution_options(synchronize_session=False)
     )
-    audit.record("gradebook column settled", "placement", taken.placement_id, now=now)
-    went_nowhere = exists().where(ScoreTry.score_id == Score.id, ScoreTry.heard == Heard.GONE)
-    stranded = select(Score.id).where(
-        Score.placement_id == taken.placement_id,
-        Score.state == ScoreState.PARKED,
-        or_(Score.reason == service.NO_COLUMN, went_nowhere),
-    )
-    for score_id in db.session.scalars(stranded.order_by(Score.id).limit(_MOST_SCORES)).all():
+    more = {"anew": True} if taken.anew else {}
+    audit.record("gradebook column settled", "placement", taken.placement_id, now=now, **more)
+    if taken.wanted.launch_url is not None and column.resource_link_id is not None:
+        _follow_link(taken, column.resource_link_id)
+    for score_id in stranded:
         service.go_on(score_id, now=now)
+
+
+def _stranded(placement_id: int) -> list[int]:
+    """The scores that have nowhere to go, once nobody can change that: their people are locked, and then the activity.
+    Who finds meanwhile that a score went nowhere either is seen here, or waits and sees the new column."""
+    went_nowhere = exists().where(ScoreTry.score_id == Score.id, ScoreTry.heard == Heard.GONE)
+    parked = (
+        select(Score.id, Score.account_id)
+        .where(
+            Score.placement_id == placement_id,
+            Score.state == ScoreState.PARKED,
+            or_(Score.reason == service.NO_COLUMN, went_nowhere),
+        )
+        .order_by(Score.id)
+        .limit(_MOST_SCORES)
+    )
+    for race in range(_RACES):
+        people = {row.account_id for row in db.session.execute(parked)}
+        service.one_at_a_time(*people)
+        db.session.execute(
+            select(Placement.id).where(Placement.id == placement_id).with_for_update(key_share=True)
+        )
+        rows = db.session.execute(parked).all()
+        if race == _RACES - 1 or {row.account_id for row in rows} <= people:
+            break
+        db.session.rollback()
+    return [row.id for row in rows if row.account_id in people]
+
+
+def _follow_link(taken: _Taken, resource_link_id: str) -> None:
+    """The activity opens from the link of its new column, since its own was deleted with the old one."""
+    try:
+        with db.session.begin_nested():
+            db.session.execute(
+                update(Placement)
+                .where(
+                    Placement.id == taken.placement_id,
+                    Placement.resource_link_id == taken.wanted.resource_link_id,
+                )
+                .values(resource_link_id=resource_link_id)
+                .execution_options(synchronize_session=False)
+            )
+    except IntegrityError:
+        # Somebody has opened the new link already, which is an activity of its own since then.
+        log.warning("link of a new column is taken", extra={"placement": taken.placement_id})
 
 
 def _refused(taken: _Taken, answer: ServiceAnswer, now: datetime) -> None:

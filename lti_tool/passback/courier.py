@@ -586,6 +586,8 @@ def _found(shown: Shown | None, now: datetime) -> dict[str, object]:
         "shown_points": points,
         "shown_possible": possible,
         "read_at": now,
+        # Whoever set it may take it away again.
+        "read_due_at": now + current().read_back_waits[0],
     }
 
 

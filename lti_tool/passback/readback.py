@@ -21,7 +21,7 @@ from lti_tool.database import db
 from lti_tool.lti import ags, paging, platforms
 from lti_tool.lti.models import Platform, Registration
 from lti_tool.passback import rules
-from lti_tool.passback.models import DRIFT, Finding, ReadBack, Score, ScoreState
+from lti_tool.passback.models import DRIFT, Finding, ReadBack, Score, ScoreState, ScoreTry
 from lti_tool.passback.rules import Shown
 from lti_tool.people.models import Course, Term
 from lti_tool.settings import current
@@ -36,6 +36,11 @@ _SOON = timedelta(minutes=15)
 _NOT_LET = timedelta(days=1)
 _UNSETTLED = (ScoreState.OWED, ScoreState.SENDING)
 _COLUMN_GONE = "The gradebook column does not exist any more, so nobody sees the score."
+
+_TAKEN_AWAY = (
+    "Somebody had set another grade, so Tessera did not send this score. That grade is gone now; press “Send again” if "
+    "this one is to take its place."
+)
 
 
 @dataclass(frozen=True)
@@ -268,12 +273,17 @@ def _write_down(
         rows = _to_compare(ids[start : start + _BATCH])
         earlier = _earlier([row for row in rows if row.subject in results])
         busy = _overtaken([row.id for row in rows])
+        unsent = _never_taken([row.id for row in rows if row.state is ScoreState.OVERRIDDEN])
         for score in rows:
             if score.id in busy or score.settled_at is None or score.settled_at >= started:
                 # Its result is not in what we read; it is read in its turn.
                 score.read_due_at = now + current().read_back_waits[0]
                 continue
             _judge(score, results.get(score.subject), column, earlier.get(score.id, ()), gone=gone, now=now)
+            if score.id in unsent and score.state is ScoreState.ACCEPTED:
+                # The platform was never given it, so it has accepted nothing.
+                score.state = ScoreState.OVERRIDDEN
+                score.reason = score.reason or _TAKEN_AWAY
         db.session.commit()
         db.session.remove()
     _recovered(turn.registration_id)
@@ -317,6 +327,16 @@ def _overtaken(ids: Sequence[int]) -> set[int]:
         )
     )
     return set(db.session.scalars(found))
+
+
+def _never_taken(ids: Sequence[int]) -> set[int]:
+    """Those that were not sent, since a person's grade stood there already."""
+    if not ids:
+        return set()
+    taken = select(ScoreTry.score_id).where(
+        ScoreTry.score_id.in_(ids), ScoreTry.heard == rules.Heard.ACCEPTED
+    )
+    return set(ids) - set(db.session.scalars(taken))
 
 
 def _earlier(scores: Sequence[Score]) -> dict[int, tuple[tuple[Decimal, Decimal], ...]]:

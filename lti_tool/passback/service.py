@@ -1,5 +1,10 @@
-"""Owing the gradebook a score. Nothing is sent here: what these verbs leave behind is the courier's queue."""
+"""Owing the gradebook a score. Nothing is sent here: what these verbs leave behind is the courier's queue.
 
+Locks are taken in one order everywhere: people by their account ids, then scores, then the activity, then its column.
+Whoever owes several people in one transaction therefore begins with ``one_at_a_time`` for all of them.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -86,6 +91,7 @@ def resend(
     *,
     now: datetime,
     overwrites: bool = False,
+    seen: tuple[Decimal | None, Decimal | None] | None = None,
     for_themselves: bool = False,
 ) -> Score | None:
     """Send a score once more that needs attention, or that the gradebook does not show, as a row of its own with the
@@ -96,13 +102,15 @@ def resend(
 
     :param overwrites: the person has seen that the gradebook shows another grade, and wants this one there all the
         same.
+    :param seen: points and maximum that the person saw in the gradebook; nothing is done if it has shown something
+        else since. None asks for nothing in particular.
     :param for_themselves: the person is the score's own earner, whose word changes no grade once the course has ended.
     """
     account_id = db.session.scalar(select(Score.account_id).where(Score.id == score_id))
     if account_id is None:
         return None
     one_at_a_time(account_id)
-    old = _given_up_for_another(score_id, now)
+    old = _given_up_for_another(score_id, now, seen)
     if old is None:
         return None
     # Nobody could look, and whoever presses the button was told to.
@@ -114,9 +122,12 @@ def resend(
     return score
 
 
-def accept_shown(score_id: int, actor: int, *, now: datetime) -> bool:
-    """Leave the gradebook as it is, since a person says that it is right. False if there is nothing to say any more."""
-    dealt = _deal_with(score_id, None, now)
+def accept_shown(
+    score_id: int, actor: int, *, now: datetime, seen: tuple[Decimal | None, Decimal | None] | None = None
+) -> bool:
+    """Leave the gradebook as it is, since a person says that it is right. False if there is nothing to say any more, or
+    it shows something else than they have seen."""
+    dealt = _deal_with(score_id, None, now, seen)
     if dealt is not None:
         audit.record(
             "gradebook left as it is", "score", score_id, now=now, actor=actor, finding=dealt.finding
@@ -124,12 +135,19 @@ def accept_shown(score_id: int, actor: int, *, now: datetime) -> bool:
     return dealt is not None
 
 
-def note(score_id: int, actor: int, text: str, *, now: datetime) -> bool:
-    """Say why the gradebook shows something else. False if there is nothing to say any more.
+def note(
+    score_id: int,
+    actor: int,
+    text: str,
+    *,
+    now: datetime,
+    seen: tuple[Decimal | None, Decimal | None] | None = None,
+) -> bool:
+    """Say why the gradebook shows something else. False as for ``accept_shown``.
 
     :raises ReasonMissing: the text is empty.
     """
-    dealt = _deal_with(score_id, _said(text), now)
+    dealt = _deal_with(score_id, _said(text), now, seen)
     if dealt is not None:
         audit.record("difference explained", "score", score_id, now=now, actor=actor, finding=dealt.finding)
     return dealt is not None
@@ -250,13 +268,15 @@ def release_returned(*, now: datetime, limit: int = 500) -> int:
         Roster.read_at > Score.settled_at,
     )
     waiting = (
-        select(Score.id)
+        select(Score.id, Score.account_id)
         .join(Placement, Placement.id == Score.placement_id)
         .where(Score.state == ScoreState.PARKED, Score.cause == Cause.AWAY, or_(launched, listed))
         .order_by(Score.id)
         .limit(limit)
     )
-    return sum(go_on(score_id, now=now) is not None for score_id in db.session.scalars(waiting).all())
+    found = db.session.execute(waiting).all()
+    one_at_a_time(*(row.account_id for row in found))
+    return sum(go_on(row.id, now=now) is not None for row in found)
 
 
 def go_on(score_id: int, *, now: datetime, overwrites: bool = False) -> Score | None:
@@ -297,7 +317,9 @@ def was_owed(placement_id: int, account_id: int) -> bool:
     return db.session.scalar(cell.limit(1)) is not None
 
 
-def _given_up_for_another(score_id: int, now: datetime) -> Score | None:
+def _given_up_for_another(
+    score_id: int, now: datetime, seen: tuple[Decimal | None, Decimal | None] | None
+) -> Score | None:
     """Take the row out of what asks for a person, so that another may take its place; None if somebody was quicker.
 
     One that the platform has accepted stays so, for that is what it said; only its finding is dealt with. And none is
@@ -326,6 +348,7 @@ def _given_up_for_another(score_id: int, now: datetime) -> Score | None:
             Score.state.in_((ScoreState.ACCEPTED, ScoreState.CONFIRMED, ScoreState.OVERRIDDEN)),
             differs,
             ~followed.exists(),
+            *_as_seen(seen),
         )
         .values(
             state=case((Score.state == ScoreState.OVERRIDDEN, ScoreState.SUPERSEDED), else_=Score.state),
@@ -338,13 +361,25 @@ def _given_up_for_another(score_id: int, now: datetime) -> Score | None:
     return drifted
 
 
-def _deal_with(score_id: int, note: str | None, now: datetime) -> Score | None:
+def _deal_with(
+    score_id: int, note: str | None, now: datetime, seen: tuple[Decimal | None, Decimal | None] | None
+) -> Score | None:
     return db.session.scalar(
         update(Score)
-        .where(Score.id == score_id, open_finding())
+        .where(Score.id == score_id, open_finding(), *_as_seen(seen))
         .values(dealt_with_at=now, dealt_with_note=note)
         .returning(Score)
         .execution_options(synchronize_session="fetch")
+    )
+
+
+def _as_seen(seen: tuple[Decimal | None, Decimal | None] | None) -> tuple[ColumnElement[bool], ...]:
+    """That the gradebook still shows what a person has seen there: a worker may read it at the same moment."""
+    if seen is None:
+        return ()
+    points, possible = seen
+    return Score.shown_points.is_not_distinct_from(points), Score.shown_possible.is_not_distinct_from(
+        possible
     )
 
 
@@ -355,10 +390,18 @@ def _said(text: str) -> str:
     return words
 
 
-def one_at_a_time(account_id: int) -> None:
+def one_at_a_time(*account_ids: int) -> None:
     """Those who owe the same person wait here for each other; in the unique indexes they would deadlock on
-    PostgreSQL. SQLite lets one write at a time anyway."""
-    db.session.execute(select(Account.id).where(Account.id == account_id).with_for_update(key_share=True))
+    PostgreSQL. So would two who owe the same people in different orders: who owes several names all of them at once,
+    before anything else. SQLite lets one write at a time anyway."""
+    people = select(Account.id).where(Account.id.in_(set(account_ids)))
+    db.session.execute(people.order_by(Account.id).with_for_update(key_share=True))
+
+
+def one_at_a_time_for(score_ids: Iterable[int]) -> None:
+    """The same for the people of these scores."""
+    people = select(Score.account_id).where(Score.id.in_(set(score_ids)))
+    one_at_a_time(*db.session.scalars(people))
 
 
 def _insert(score: Score, *, now: datetime) -> Score:

@@ -55,7 +55,7 @@ def start_activity(activity_id: int) -> Response:
     with current().store.transaction() as db:
         activity = store.activity(db, activity_id)
         person = signed_in(db)
-        if activity is None or person is None or not may_open(person, activity):
+        if activity is None or person is None or not may_open(person, activity) or not activity["url"]:
             abort(404)
         return _start(db, "resource", person, activity)
 

@@ -237,7 +237,7 @@ def _frame_page(person: Row, title: str, source: str) -> str:
 def activity(activity_id: int) -> str:
     with current().store.transaction() as db:
         person, found = _person(db), store.activity(db, activity_id)
-        if found is None or not may_open(person, found):
+        if found is None or not may_open(person, found) or not found["url"]:
             abort(404)
         return _frame_page(person, found["title"], f"/frame/activity/{activity_id}")
 

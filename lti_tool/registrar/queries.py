@@ -128,6 +128,11 @@ class LedgerRow:
         """Under which of the desk's links the row is found."""
         return _under(self.state, self.finding, self.dealt_with_at is not None)
 
+    @property
+    def seen(self) -> str:
+        """What a page shows of the gradebook, for its forms to say: whoever answers has seen just that."""
+        return f"{self.finding or 'unread'}:{self.shown_points}:{self.shown_possible}"
+
 
 @dataclass(frozen=True)
 class LedgerPage:

@@ -57,7 +57,7 @@ class Plan:
 
 def _seen(row: LedgerRow) -> tuple[object, ...]:
     """What whoever ticks a row has seen of it: another grade in the gradebook is another question."""
-    return row.id, str(row.state), str(row.finding), str(row.shown_points), str(row.shown_possible)
+    return row.id, str(row.state), row.seen
 
 
 def overwrites(row: LedgerRow) -> bool:
@@ -98,12 +98,14 @@ def send(
     last; whoever asks commits then, so that no transaction is large."""
     also = {row.id: overwrites(row) for row in plan.one_by_one if row.id in ticked}
     everything = dict.fromkeys(plan.ids, False) | also
-    gone = 0
-    for at, (score_id, takes_place) in enumerate(everything.items(), start=1):
-        gone += service.resend(score_id, actor, now=now, overwrites=takes_place) is not None
-        if at % commit_each == 0 or at == len(everything):
-            yield gone
-            gone = 0
+    score_ids = list(everything)
+    for at in range(0, len(score_ids), commit_each):
+        batch = score_ids[at : at + commit_each]
+        service.one_at_a_time_for(batch)
+        yield sum(
+            service.resend(score_id, actor, now=now, overwrites=everything[score_id]) is not None
+            for score_id in batch
+        )
 
 
 def _meant(shown: Shown) -> ColumnElement[bool]:

@@ -80,7 +80,7 @@ def why(standing: Standing) -> str:
 def of_score(row: LedgerRow) -> str:
     """Why the gradebook shows what it shows of this score."""
     match row.shown:
-        case Shown.DIFFERS if row.finding is Finding.MISSING:
+        case Shown.DIFFERS if row.finding is Finding.MISSING and not row.reason:
             return "The LMS took the score, but its gradebook shows none now."
         case Shown.WAITING | Shown.ATTENTION | Shown.NOT_SENT | Shown.DIFFERS | Shown.SETTLED if row.reason:
             return row.reason

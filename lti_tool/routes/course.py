@@ -23,6 +23,7 @@ from lti_tool.lti.platforms import behaviour
 from lti_tool.passback import columns
 from lti_tool.passback import service as passback
 from lti_tool.passback.models import Score
+from lti_tool.passback.rules import Cause
 from lti_tool.people import rosters
 from lti_tool.registrar import receipts
 from lti_tool.routes.files import send_evidence
@@ -76,9 +77,9 @@ def overview(visit: Visit) -> ResponseReturnValue:
         pages=pages,
         rehearsals=rehearsals_of(activity.id),
         reports=queries.open_reports(activity.id, limit=REPORTS_SHOWN),
-        column_note=behaviour(visit.launch.deployment.registration.platform.product).column_note,
+        lms=behaviour(visit.launch.deployment.registration.platform.product),
         program_results=current().earlier_results,
-        column=columns.column_of(activity.id) if activity.line_item_url is None else None,
+        column=columns.column_of(activity.id),
         close_out_asked=closing.asked_of(activity.course_id, visit.person_id),
         now=now,
         to_look_at=receipts.in_course(activity.course_id),
@@ -157,6 +158,9 @@ def send_again(visit: Visit, score_id: int) -> ResponseReturnValue:
     score = db.session.get(Score, score_id)
     if score is None or score.placement_id != visit.activity.id:
         raise NotHere
+    if score.cause is Cause.UNSEEN:
+        # It may replace somebody's grade, which that page asks about.
+        return redirect(visit.url("grades.one", score_id=score_id), code=303)
     sent = passback.resend(score_id, visit.account.id, now=clock.now())
     db.session.commit()
     tasks.wake()

@@ -7,11 +7,13 @@ from lti_tool import clock, tasks
 from lti_tool.database import db
 from lti_tool.errors import NotHere, OwnWork, ReasonMissing
 from lti_tool.passback import service
+from lti_tool.passback.rules import Cause
 from lti_tool.registrar import holdings, resending, words
-from lti_tool.registrar.queries import Shown
+from lti_tool.registrar.queries import LedgerRow, Shown, rows_of
 from lti_tool.routes.forms import text, whole
 from lti_tool.routes.guards import Visit, Who, allow
-from lti_tool.routes.ledger_form import query_of, wanted
+from lti_tool.routes.ledger import story_page
+from lti_tool.routes.ledger_form import as_seen, query_of, wanted
 
 blueprint = Blueprint("desk_sending", __name__)
 
@@ -20,9 +22,14 @@ blueprint = Blueprint("desk_sending", __name__)
 @allow(Who.REGISTRAR)
 def send_again(visit: Visit, score_id: int) -> ResponseReturnValue:
     """Send a score once more; leads to the row that takes its place."""
-    _others(visit, score_id)
+    row = _others(visit, score_id)
     instead = request.form.get("instead") == "yes"
-    score = service.resend(score_id, visit.account.id, now=clock.now(), overwrites=instead)
+    if instead and not as_seen(row):
+        return story_page(visit, score_id, changed=True), 409
+    if row.cause is Cause.UNSEEN and not instead:
+        return story_page(visit, score_id, unsure=True), 422
+    seen = (row.shown_points, row.shown_possible) if instead else None
+    score = service.resend(score_id, visit.account.id, now=clock.now(), overwrites=instead, seen=seen)
     if score is None:
         return redirect(visit.url("ledger.story", score_id=score_id, done="not-parked"), code=303)
     successor = score.id
@@ -35,14 +42,17 @@ def send_again(visit: Visit, score_id: int) -> ResponseReturnValue:
 @allow(Who.REGISTRAR)
 def settle(visit: Visit, score_id: int) -> ResponseReturnValue:
     """Leave what the LMS shows, with a note why or without, or give up a score that waits."""
-    _others(visit, score_id)
+    row, verb = _others(visit, score_id), request.form.get("verb")
+    if verb in ("leave", "note") and not as_seen(row):
+        return story_page(visit, score_id, changed=True), 409
+    seen = row.shown_points, row.shown_possible
     now, actor, note = clock.now(), visit.account.id, request.form.get("note", "", type=text)
     try:
-        match request.form.get("verb"):
+        match verb:
             case "leave":
-                done = service.accept_shown(score_id, actor, now=now)
+                done = service.accept_shown(score_id, actor, now=now, seen=seen)
             case "note":
-                done = service.note(score_id, actor, note, now=now)
+                done = service.note(score_id, actor, note, now=now, seen=seen)
             case "abandon":
                 done = service.abandon(score_id, actor, note, now=now)
             case _:
@@ -101,10 +111,11 @@ def _preview(visit: Visit, *, changed: bool = False) -> str:
     )
 
 
-def _others(visit: Visit, score_id: int) -> None:
-    """Registrars may be earners as well: nobody says what becomes of their own score."""
+def _others(visit: Visit, score_id: int) -> LedgerRow:
+    """The score. Registrars may be earners as well: nobody says what becomes of their own."""
     whose = holdings.earner_of(score_id, visit.launch.deployment_pk)
     if whose is None:
         raise NotHere
     if whose == visit.person_id:
         raise OwnWork
+    return rows_of([score_id])[0]

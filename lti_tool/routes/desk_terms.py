@@ -1,5 +1,6 @@
 """The terms of a platform at the registrar's desk: their dates, and which course is in which."""
 
+from collections.abc import Sequence
 from datetime import date
 
 from flask import Blueprint, redirect, render_template, request
@@ -18,6 +19,8 @@ from lti_tool.routes.guards import Visit, Who, allow
 
 blueprint = Blueprint("desk_terms", __name__)
 _PAGE_SIZE = 50
+_DAYS = ("starts_on", "ends_on")
+_UNREAD = "Write the day as year-month-day, for example 2026-12-11, or leave it empty."
 _SHARED = (
     "Courses of another deployment are in this term, so only a registrar of both can change it. Make a term of your "
     "own, and put your courses into that."
@@ -73,6 +76,9 @@ def save(visit: Visit) -> ResponseReturnValue:
     term = None if term_id is None else _term(visit, term_id)
     if term is not None and _others_use(visit, term):
         return _form(visit, term, error=_SHARED), 409
+    unread = [field for field in _DAYS if request.form.get(field, "").strip() and _day(field) is None]
+    if unread:
+        return _form(visit, term, unread=unread), 422
     try:
         terms.save(
             _platform(visit),
@@ -106,8 +112,9 @@ def put(visit: Visit) -> ResponseReturnValue:
     return redirect(visit.url("desk_terms.overview", done="courses-put"), code=303)
 
 
-def _form(visit: Visit, term: Term | None, error: str | None = None) -> str:
-    return render_template("ledger/term.html", visit=visit, term=term, error=error, typed=request.form)
+def _form(visit: Visit, term: Term | None, error: str | None = None, unread: Sequence[str] = ()) -> str:
+    errors = dict.fromkeys(unread, _UNREAD) | ({"name": error} if error else {})
+    return render_template("ledger/term.html", visit=visit, term=term, errors=errors, typed=request.form)
 
 
 def _here(visit: Visit) -> ColumnElement[bool]:
@@ -144,6 +151,6 @@ def _term(visit: Visit, term_id: int) -> Term:
 
 def _day(field: str) -> date | None:
     try:
-        return date.fromisoformat(request.form.get(field, ""))
+        return date.fromisoformat(request.form.get(field, "").strip())
     except ValueError:
         return None

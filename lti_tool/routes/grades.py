@@ -8,15 +8,16 @@ from lti_tool.database import db
 from lti_tool.errors import NotHere, OwnWork, ReasonMissing
 from lti_tool.lti.platforms import behaviour
 from lti_tool.passback import service
-from lti_tool.passback.models import Finding, Score
-from lti_tool.registrar import receipts, stories, words
-from lti_tool.registrar.queries import Shown
+from lti_tool.passback.models import Score
+from lti_tool.registrar import receipts, resending, stories, words
 from lti_tool.registrar.receipts import Wanted
 from lti_tool.registrar.stories import Story
 from lti_tool.routes.forms import text, whole
 from lti_tool.routes.guards import Visit, Who, allow
+from lti_tool.routes.ledger_form import as_seen
 
 blueprint = Blueprint("grades", __name__)
+_ABOUT_WHAT_IS_SHOWN = ("leave", "explain")
 
 
 @blueprint.get("/l/<launch>/course/grades")
@@ -44,8 +45,10 @@ def deal(visit: Visit, score_id: int) -> ResponseReturnValue:
     if story.row.person_id == visit.person_id:
         raise OwnWork
     asked = request.form.get("do", "")
-    kept_by_person = story.row.finding in (Finding.OVERRIDDEN, Finding.DIFFERENT)
-    if asked == "send" and kept_by_person and request.form.get("sure") != "yes":
+    replaces = resending.overwrites(story.row)
+    if (asked in _ABOUT_WHAT_IS_SHOWN or (asked == "send" and replaces)) and not as_seen(story.row):
+        return _page(visit, story, changed=True), 409
+    if asked == "send" and replaces and request.form.get("sure") != "yes":
         error = ("sure", "Tick the box to say that the grade in the gradebook is to be replaced.")
         return _page(visit, story, error=error), 422
     try:
@@ -64,17 +67,17 @@ def deal(visit: Visit, score_id: int) -> ResponseReturnValue:
 def _do(asked: str, story: Story, actor: int) -> tuple[str, int]:
     """The notice that says what was done, and the row that the page then shows."""
     now, score_id = clock.now(), story.row.id
+    seen = story.row.shown_points, story.row.shown_possible
     match asked:
         case "send":
-            differs = story.row.shown in (Shown.DIFFERS, Shown.SETTLED)
-            overwrites = differs and story.row.finding is not Finding.MISSING
-            sent = service.resend(score_id, actor, now=now, overwrites=overwrites)
+            overwrites = resending.overwrites(story.row)
+            sent = service.resend(score_id, actor, now=now, overwrites=overwrites, seen=seen)
             return ("not-parked", score_id) if sent is None else ("sent-again", sent.id)
         case "leave":
-            done = service.accept_shown(score_id, actor, now=now)
+            done = service.accept_shown(score_id, actor, now=now, seen=seen)
             return "left-as-it-is" if done else "not-parked", score_id
         case "explain":
-            done = service.note(score_id, actor, request.form.get("why", "", type=text), now=now)
+            done = service.note(score_id, actor, request.form.get("why", "", type=text), now=now, seen=seen)
             return "explained" if done else "not-parked", score_id
         case "keep":
             kept = service.keep(score_id, actor, now=now)
@@ -100,7 +103,7 @@ def _story(visit: Visit, score_id: int) -> Story:
     return story
 
 
-def _page(visit: Visit, story: Story, *, error: tuple[str, str] | None = None) -> str:
+def _page(visit: Visit, story: Story, *, error: tuple[str, str] | None = None, changed: bool = False) -> str:
     product = behaviour(visit.launch.deployment.registration.platform.product)
     return render_template(
         "grades/one.html",
@@ -113,4 +116,6 @@ def _page(visit: Visit, story: Story, *, error: tuple[str, str] | None = None) -
         revoked=story.row.id in receipts.points_without_badge([story.row.id]),
         own=story.row.person_id == visit.person_id,
         error=error,
+        changed=changed,
+        replaces=resending.overwrites(story.row),
     )

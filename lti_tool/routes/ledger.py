@@ -65,10 +65,18 @@ def as_workbook(visit: Visit) -> ResponseReturnValue:
 @allow(Who.REGISTRAR)
 def story(visit: Visit, score_id: int) -> ResponseReturnValue:
     """One score: what it says, where it comes from, and every try to send it."""
-    return _story(visit, score_id)
+    return story_page(visit, score_id)
 
 
-def _story(visit: Visit, score_id: int, *, error: str | None = None) -> str:
+def story_page(
+    visit: Visit, score_id: int, *, error: str | None = None, unsure: bool = False, changed: bool = False
+) -> str:
+    """The page of one score.
+
+    :param error: what is wrong with the address for a personal link.
+    :param unsure: the box was not ticked that says that a grade may be replaced.
+    :param changed: nothing was done, as the LMS shows something else than the form's page did.
+    """
     found = stories.story(visit.launch.deployment_pk, score_id)
     if found is None:
         raise NotHere
@@ -79,6 +87,8 @@ def _story(visit: Visit, score_id: int, *, error: str | None = None) -> str:
         words=words,
         mail=mail.possible(),
         error=error,
+        unsure=unsure,
+        changed=changed,
         typed=request.form.get("address", ""),
     )
 
@@ -97,7 +107,7 @@ def restore(visit: Visit, score_id: int) -> ResponseReturnValue:
         letters.ask_to_restore(found.row.person_id, typed, actor=visit.account.id, now=clock.now())
     except AddressUnusable as refused:
         error = refused.detail or "This is no complete e-mail address."
-        return _story(visit, score_id, error=error), 422
+        return story_page(visit, score_id, error=error), 422
     db.session.commit()
     return redirect(visit.url("ledger.story", score_id=score_id, done="link-sent"), code=303)
 

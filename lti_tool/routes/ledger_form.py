@@ -4,7 +4,7 @@ from typing import Any
 
 from flask import request
 
-from lti_tool.registrar.queries import Filter, Shown
+from lti_tool.registrar.queries import Filter, LedgerRow, Shown
 from lti_tool.routes.forms import text, whole
 
 _LONGEST = 100
@@ -21,6 +21,11 @@ def wanted() -> Filter:
         credential=request.values.get("credential", type=whole),
         person=request.values.get("person", type=whole),
     )
+
+
+def as_seen(row: LedgerRow) -> bool:
+    """Whether the gradebook shows what it showed on the page that the form comes from."""
+    return request.form.get("seen") == row.seen
 
 
 def query_of(wanted: Filter, **other: Any) -> dict[str, Any]:

@@ -223,6 +223,19 @@ def test_a_receiver_that_is_away_gets_it_later_and_the_mail_goes_all_the_same(
         assert {row.outcome for row in db.session.scalars(select(AlertNotice))} == {"sent"}
 
 
+def test_an_address_that_fails_is_tried_again_and_the_others_read_it_once(
+    app: Flask, campus: Campus, mailbox: Mailbox
+):
+    mailbox.busy_for = "operator@example.edu"
+    with app.app_context():
+        owe(campus, column=None)
+    work(app)
+    mailbox.busy_for = ""
+    work(app, hours=0.2)
+
+    assert [letter["To"] for letter in mailbox.letters] == ["desk@example.edu", "operator@example.edu"]
+
+
 def test_two_workers_tell_it_once(app: Flask, campus: Campus, webhook: Webhook):
     with app.app_context():
         owe(campus, column=None)

@@ -34,14 +34,17 @@ ROOT = "https://tool.localhost"
 
 
 class Mailbox:
-    """A mail server for one test. ``says`` is what it answers to a letter."""
+    """A mail server for one test. ``says`` is what it answers to a letter; one address may be busy for itself."""
 
     def __init__(self) -> None:
         self.letters: list[Message] = []
         self.says = "250 OK"
+        self.busy_for = ""
         self.port = free_port()
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd calls it so
+        if self.busy_for in envelope.rcpt_tos:
+            return "451 Busy"
         if self.says.startswith("250"):
             self.letters.append(message_from_bytes(envelope.content))
         return self.says

@@ -3,18 +3,29 @@
 Where a platform refuses one, the registrar reads why, somebody mends it, and it is sent again.
 """
 
+import json
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
+from sqlalchemy import select
 
 from lti_tool import clock
+from lti_tool.assessment.models import Outcome
+from lti_tool.assessment.service import decide
+from lti_tool.database import db
 from lti_tool.passback import courier
-from lti_tool.passback.models import ScoreState
+from lti_tool.passback.models import ScoreState, ScoreTry
+from lti_tool.people.models import Account
 from lti_tool.practice_lms import store
 from tests.conftest import app
 from tests.faults.conftest import scene
 from tests.faults.machines import Scene
+from tests.support.apps import NOON
+from tests.support.submitted import hand_in_work, marks_for, version_of
 from tests.support.visits import Browser, visit_as
 
 __all__ = ["app", "scene"]
@@ -107,6 +118,62 @@ def test_a_platform_that_could_not_fetch_our_keys_is_asked_again_and_nobody_is_b
     inside.config = keys
     deliver(scene, timedelta(minutes=5))
     assert scene.cell()["score"] == 10
+
+
+@BOTH
+@pytest.mark.parametrize("where", ["/scores", "/token"])
+def test_what_an_lms_quotes_of_our_credentials_is_not_kept(scene: Scene, where: str) -> None:
+    """Some frameworks print the whole request on their error pages."""
+    inside, quoted = scene.lms.app.wsgi_app, []
+
+    def quotes(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        if not environ["PATH_INFO"].endswith(where):
+            return inside(environ, start)
+        sent = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])).decode()
+        bearer = environ.get("HTTP_AUTHORIZATION", "")
+        quoted.extend(parse_qs(sent).get("client_assertion", []) + bearer.split()[1:])
+        headers = {"Authorization": bearer, "form": sent}
+        page = (
+            f"Fatal error 17. [HTTP_AUTHORIZATION] => {bearer}; {json.dumps(headers)} <td>{quoted[-1]}</td>"
+        )
+        start("500 Internal Server Error", [("Content-Type", "text/html")])
+        return [page.encode()]
+
+    scene.lms.app.wsgi_app = quotes
+    score = scene.owe()
+    deliver(scene)
+
+    story = desk(scene).get(f"/ledger/{score}").text
+    with scene.app.app_context():
+        [kept] = db.session.scalars(select(ScoreTry.answer).filter_by(score_id=score))
+    assert "Fatal error 17." in story
+    assert "Fatal error 17." in kept
+    assert len(quoted) == 1
+    for part in [*quoted[0].split("."), quoted[0][:40]]:
+        assert part not in story
+        assert part not in kept
+
+
+@MOODLE
+def test_work_that_was_handed_in_twice_is_dated_by_the_hand_in_that_was_decided_on(scene: Scene) -> None:
+    first, again = NOON, NOON + timedelta(days=2)
+    with scene.app.app_context():
+        account = db.session.get_one(Account, scene.campus.accounts["lena"])
+        account.subject = scene.subject
+        for at, outcome, below in ((first, Outcome.NOT_YET, 3), (again, Outcome.DEMONSTRATED, 0)):
+            work = hand_in_work(scene.campus, "lena", at=at)
+            marks = marks_for(version_of(work), below=below)
+            now = at + timedelta(days=1)
+            decide(work.id, scene.campus.accounts["ingrid"], marks, "See the comments.", outcome, now=now)
+        db.session.commit()
+    scene.control(fail=[503])
+    deliver(scene)
+    deliver(scene, timedelta(minutes=5))
+
+    assert [one["status"] for one in scene.posts()] == [503, 200]
+    for post in scene.posts():
+        assert datetime.fromisoformat(post["body"]["submission"]["submittedAt"]) == again
+        assert datetime.fromisoformat(post["body"]["timestamp"]) == again + timedelta(days=1)
 
 
 @MOODLE

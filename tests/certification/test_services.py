@@ -142,6 +142,36 @@ def test_a_column_that_a_teacher_deleted_is_made_anew_once(town: Town) -> None:
     assert states == [ScoreState.SUPERSEDED, ScoreState.ACCEPTED]
 
 
+@pytest.mark.parametrize("town", ["canvas"], indirect=True)
+def test_an_assignment_that_a_teacher_deleted_in_canvas_comes_back_once_as_the_same_activity(
+    town: Town,
+) -> None:
+    ingrid, lena = town.person("Ingrid Okafor"), town.person("Lena Brandt")
+    place_activity(ingrid)
+    deleted = lena.activity()
+    lena.launch(deleted)
+    ingrid.lms.post(f"{deleted.removeprefix('/frame')}/delete")
+
+    owe(town)
+    for _ in range(3):
+        tasks.deliver_scores(town.app)
+
+    assert lena.activity() != deleted
+    opened, course = lena.launch(lena.activity()), ingrid.launch(lena.activity())
+    assert "Universal Design for Learning" in opened.text
+    assert "The gradebook column of this activity was made anew" in course.text
+    with town.app.app_context():
+        [placement] = db.session.scalars(select(Placement))
+        states = db.session.scalars(select(Score.state).order_by(Score.id)).all()
+    assert states == [ScoreState.SUPERSEDED, ScoreState.ACCEPTED]
+    with town.lms.app.extensions["practice_lms"].store.transaction() as lms_db:
+        [item] = lms_db.execute("SELECT * FROM line_item WHERE deleted = 0").fetchall()
+        grade = lms_db.execute("SELECT score FROM grade WHERE line_item_id = ?", (item["id"],)).fetchone()
+    assert grade["score"] == 10
+    assert placement.line_item_url is not None
+    assert placement.line_item_url.endswith(f"/{item['id']}")
+
+
 def owe(town: Town) -> None:
     """Ten of ten for the one learner who has been here, as a decision owes them."""
     with town.app.app_context():

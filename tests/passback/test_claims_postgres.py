@@ -1,21 +1,30 @@
 """The claim on PostgreSQL, where writers do not wait for each other as they do on SQLite."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy import select, update
 
 from lti_tool.database import db
 from lti_tool.passback import service
-from lti_tool.passback.models import ScoreState
+from lti_tool.passback.gradebook import Reply
+from lti_tool.passback.models import Score, ScoreState
+from lti_tool.passback.rules import Heard
+from lti_tool.people.models import Membership
+from lti_tool.registrar import resending
+from lti_tool.registrar.resending import Plan
+from tests.faults.machines import eventually
 from tests.passback.gradebooks import CONFLICT, FakeGradebook, deliver, ledger, owe
-from tests.support.apps import fill, running
+from tests.support.apps import NOON, fill, running
 from tests.support.cast import Campus, build_campus
 from tests.support.postgres import empty_database, somebody_waits
 
 pytestmark = pytest.mark.postgres
+AWAY = Reply(Heard.REFUSED, 422, "not a student", "Not a student here now.", away=True)
 
 
 @pytest.fixture
@@ -138,6 +147,44 @@ def test_a_new_decision_and_a_score_that_is_given_a_newer_time_do_not_stand_in_e
         assert moodle.points == [4, 10]
         assert ledger(older).state is ScoreState.SUPERSEDED
         assert ledger(newer[0]).state is ScoreState.ACCEPTED
+
+
+def test_whoever_sends_several_people_s_scores_takes_the_people_in_one_order(app: Flask, campus: Campus):
+    """The scores lie the other way round than their people: whoever took them one by one would wait for us for ever."""
+    with app.app_context():
+        people = sorted(campus.accounts[who] for who in ("lena", "mateo"))
+        for who in sorted(("lena", "mateo"), key=lambda who: -campus.accounts[who]):
+            owe(campus, who=who)
+        deliver(FakeGradebook(AWAY, AWAY))
+        db.session.execute(update(Membership).values(seen_at=NOON + timedelta(hours=1)))
+        db.session.commit()
+        parked = tuple(db.session.scalars(select(Score.id).order_by(Score.id)))
+        plan = Plan(total=2, ids=parked, one_by_one=[], more_one_by_one=0, without_column=0)
+    sent: list[int] = []
+
+    def all_of_a_filter() -> int:
+        return sum(resending.send(plan, [], campus.accounts["rita"], now=NOON + timedelta(hours=2)))
+
+    def all_who_are_back() -> int:
+        return service.release_returned(now=NOON + timedelta(hours=2))
+
+    for send in (all_of_a_filter, all_who_are_back):
+
+        def work(send: Callable[[], int] = send) -> None:
+            with app.app_context():
+                sent.append(send())
+
+        with app.app_context():
+            service.one_at_a_time(people[0])
+            worker = threading.Thread(target=work)
+            worker.start()
+            eventually(somebody_waits, "the other waits for the first of us")
+            service.one_at_a_time(people[1])
+            db.session.rollback()
+            worker.join()
+
+    # Neither was committed, so both have found the same two.
+    assert sent == [2, 2]
 
 
 def _all_at_once(count: int, work: object) -> None:

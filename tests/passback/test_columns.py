@@ -78,6 +78,11 @@ class Course:
         self.platform.answers[path + "/scores"] = lambda _: Reply()
         return item
 
+    def delete(self, item: dict[str, Any]) -> None:
+        # Its number is not given away again.
+        self.items[self.items.index(item)] = {"id": "deleted"}
+        self.platform.answers[urlsplit(item["id"]).path + "/scores"] = lambda _: Reply(404)
+
     def claim(self, **more: Any) -> GradesClaim:
         return replace(GradesClaim(scopes=SCOPES, lineitems=self.address), **more)
 
@@ -363,6 +368,48 @@ def test_in_canvas_a_column_is_an_assignment_so_faculty_are_asked_first(course: 
     assert asked
     assert "resourceLinkId" not in json.loads(course.made[0].body)
     assert course.placement.line_item_url == course.items[0]["id"]
+
+
+def test_an_assignment_that_was_deleted_in_canvas_comes_back_once_with_its_column_and_its_link(
+    course: Course,
+):
+    db.session.scalars(select(Platform)).one().product = "canvas"
+    assignment = course.add(label="x", resourceLinkId="link-1")
+    course.placement.line_item_url = assignment["id"]
+    course.opened(lineitem=assignment["id"])
+    course.decide()
+    course.delete(assignment)
+
+    def made_with_an_assignment(asked: Asked) -> Reply:
+        reply = course.answer(asked)
+        if asked.method == "POST":
+            reply.body["resourceLinkId"] = "link-2"
+        return reply
+
+    course.platform.answers[ITEMS] = made_with_an_assignment
+    courier.deliver_due(now_fn=lambda: NOON)
+    course.settle()
+    courier.deliver_due(now_fn=lambda: NOON + timedelta(minutes=1))
+
+    [made] = course.made
+    asked = json.loads(made.body)
+    assert "resourceLinkId" not in asked
+    assert asked["https://canvas.instructure.com/lti/submission_type"] == {
+        "type": "external_tool",
+        "external_tool_url": "http://tool.localhost:8700/lti/launch?credential=udl-variability",
+    }
+    assert course.scores() == [
+        (ScoreState.SUPERSEDED, assignment["id"]),
+        (ScoreState.ACCEPTED, course.items[-1]["id"]),
+    ]
+    assert course.placement.resource_link_id == "link-2"
+
+    course.delete(course.items[-1])
+    course.decide("mateo")
+    courier.deliver_due(now_fn=lambda: NOON + timedelta(minutes=2))
+
+    assert course.settle(NOON + timedelta(minutes=3)) == 0
+    assert (course.state, len(course.made)) == (ColumnState.OFFERED, 1)
 
 
 def test_a_platform_that_is_busy_is_asked_again_later_and_one_that_says_no_is_not(course: Course):

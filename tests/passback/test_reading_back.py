@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -15,6 +16,7 @@ from lti_tool.database import db
 from lti_tool.lti.models import Platform, Registration
 from lti_tool.passback import readback, service
 from lti_tool.passback.models import Finding, ReadBack, Score, ScoreState
+from lti_tool.passback.rules import Shown
 from lti_tool.people.models import Course, Term
 from tests.lti.platform_double import FakePlatform, Reply
 from tests.passback.gradebooks import DOWN, REFUSED, FakeGradebook, deliver, ledger
@@ -98,6 +100,27 @@ def test_a_column_is_read_once_for_all_of_its_earners(campus: Campus, gradebook:
     assert len(gradebook.asked_at(f"{ITEM}/results")) == 1
     assert found(lenas) == (ScoreState.CONFIRMED, Finding.SAME, 10)
     assert found(mateos) == (ScoreState.OVERRIDDEN, Finding.OVERRIDDEN, 3)
+
+
+def test_a_grade_that_kept_a_score_from_being_sent_is_looked_at_again_and_said_to_be_gone(
+    campus: Campus, gradebook: FakePlatform
+):
+    first = accepted(campus, gradebook, "4")
+    canvas = FakeGradebook()
+    canvas.shows = Shown(Decimal(7), Decimal(10))
+    later = owe_a_score(campus, "10", decision=2, column=gradebook.url + ITEM, now=NEXT_DAY)
+    deliver(canvas, NEXT_DAY)
+    shows(gradebook, lena=7)
+    read(NEXT_DAY + timedelta(hours=1))
+    unchanged = found(later)
+    shows(gradebook)
+    read(NEXT_DAY + timedelta(days=3))
+
+    assert unchanged == (ScoreState.OVERRIDDEN, Finding.OVERRIDDEN, 7)
+    assert found(later) == (ScoreState.OVERRIDDEN, Finding.MISSING, None)
+    assert "That grade is gone now" in (ledger(later).reason or "")
+    assert found(first)[0] is ScoreState.ACCEPTED
+    assert canvas.points == []
 
 
 def test_a_column_out_of_other_points_shows_the_same_grade(campus: Campus, gradebook: FakePlatform):

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime, timedelta
 
 import jwt
@@ -5,7 +6,7 @@ import pytest
 
 from lti_tool.practice_lms import sign
 
-from .helpers import AGS, CLAIM, LINE_ITEM_TYPE, Browser, Tool, ask_token, line_item, user_ids
+from .helpers import AGS, CLAIM, LAUNCH_URL, LINE_ITEM_TYPE, Browser, Tool, ask_token, line_item, user_ids
 
 EXTENSION = "https://canvas.instructure.com/lti/submission"
 SUBMITTED = {"submission": {"submittedAt": "2026-11-21T09:00:00.000Z"}}
@@ -448,3 +449,28 @@ def test_a_late_policy_is_whole_percent(tool, column, lena, percent):
     tool.score(column, lena, timestamp=at(1), **SUBMITTED)
 
     assert cell(tool)["score"] == 8
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "launches"),
+    [
+        (None, 201, False),
+        ({"type": "none"}, 201, False),
+        ({"type": "external_tool", "external_tool_url": f"{LAUNCH_URL}?credential=udl"}, 201, True),
+        ({"type": "online_upload"}, 400, False),
+    ],
+)
+def test_an_assignment_made_by_the_tool_opens_the_tool_only_if_asked_to(tool, asked, status, launches):
+    sent = {"scoreMaximum": 5, "label": "Made anew"}
+    more = {} if asked is None else {"https://canvas.instructure.com/lti/submission_type": asked}
+
+    made = tool.call("POST", lineitems(tool), sent | more, LINE_ITEM_TYPE)
+
+    course = tool.teacher.get("/course").text
+    assert (made.status_code, "Made anew" in course) == (status, status == 201)
+    number = re.findall(r'href="/activity/(\d+)"', course)
+    assert bool(number) is launches
+    if launches:
+        launched = tool.teacher.launch(f"/frame/activity/{number[0]}")
+        assert launched[f"{CLAIM}target_link_uri"] == asked["external_tool_url"]
+        assert launched[f"{CLAIM}resource_link"]["id"] == made.json()["resourceLinkId"]

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from flask import Flask
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
 from lti_tool import clock
 from lti_tool.assessment.models import Outcome
@@ -67,6 +68,11 @@ def words(answer) -> str:
 def newest(app: Flask) -> Score:
     with app.app_context():
         return db.session.scalars(select(Score).order_by(Score.id.desc())).first()  # type: ignore[return-value]  # there is one
+
+
+def deal(browser: Browser, score: int, **form: str) -> TestResponse:
+    """Open the page of a score and send one of its forms."""
+    return browser.answer(f"/course/grades/{score}", f"/course/grades/{score}", form)
 
 
 def receipt(browser: Browser) -> str:
@@ -216,15 +222,56 @@ def test_what_somebody_set_is_replaced_only_after_an_explicit_yes(app: Flask, ca
     overridden(app, score)
     ingrid = visit_as(app, campus, "ingrid")
 
-    careless = ingrid.post(f"/course/grades/{score}", {"do": "send"})
+    careless = deal(ingrid, score, do="send")
     unchanged = newest(app).id == score
-    meant = ingrid.post(f"/course/grades/{score}", {"do": "send", "sure": "yes"})
+    meant = deal(ingrid, score, do="send", sure="yes")
 
     assert careless.status_code == 422
     assert "Tick the box" in words(careless)
     assert unchanged
     assert meant.status_code == 303
     assert (newest(app).overwrites, newest(app).state) == (True, ScoreState.OWED)
+
+
+@pytest.mark.parametrize(
+    "form", [{"do": "send", "sure": "yes"}, {"do": "leave"}, {"do": "explain", "why": "As agreed."}]
+)
+def test_an_answer_is_about_the_grade_that_the_page_showed(
+    app: Flask, campus: Campus, score: int, form: dict[str, str]
+):
+    overridden(app, score)
+    ingrid = visit_as(app, campus, "ingrid")
+    page = ingrid.get(f"/course/grades/{score}").text
+    seen = page.split('name="seen" value="')[1].split('"')[0]
+    overridden(app, score, shown=9)
+
+    answer = ingrid.post(f"/course/grades/{score}", form | {"seen": seen})
+
+    assert answer.status_code == 409
+    assert "Nothing was done: the gradebook shows something else than before" in words(answer)
+    assert "9 of 10" in words(answer)
+    assert newest(app).id == score
+    assert newest(app).dealt_with_at is None
+    assert deal(ingrid, score, **form).status_code == 303
+
+
+def test_what_nobody_could_look_at_is_sent_again_only_after_an_explicit_yes(
+    app: Flask, campus: Campus, score: int
+):
+    becomes(app, score, ScoreState.PARKED, cause=Cause.UNSEEN, reason="Tessera could not look.")
+    ingrid = visit_as(app, campus, "ingrid")
+
+    careless = deal(ingrid, score, do="send")
+    from_the_list = ingrid.post(f"/course/scores/{score}/send")
+    unchanged = newest(app).id == score
+    meant = deal(ingrid, score, do="send", sure="yes")
+
+    assert careless.status_code == 422
+    assert "Look in the gradebook first" in words(careless)
+    assert from_the_list.headers["Location"].endswith(f"/course/grades/{score}")
+    assert unchanged
+    assert meant.status_code == 303
+    assert newest(app).overwrites
 
 
 def test_a_lost_grade_is_sent_again_without_further_questions_and_replaces_nothing(
@@ -242,8 +289,8 @@ def test_faculty_leave_the_gradebook_as_it_is_with_or_without_a_note(app: Flask,
     overridden(app, score)
     ingrid = visit_as(app, campus, "ingrid")
 
-    empty = ingrid.post(f"/course/grades/{score}", {"do": "explain", "why": " "})
-    ingrid.post(f"/course/grades/{score}", {"do": "explain", "why": "Agreed with Lena."})
+    empty = deal(ingrid, score, do="explain", why=" ")
+    deal(ingrid, score, do="explain", why="Agreed with Lena.")
     page = words(ingrid.get(f"/course/grades/{score}"))
 
     assert empty.status_code == 422

@@ -276,7 +276,7 @@ def test_a_registrar_puts_ours_in_the_place_of_what_a_person_set(app: Flask, cam
     rita = visit_as(app, campus, "rita")
     page = rita.get(f"/ledger/{score_id}").text
 
-    rita.post(f"/ledger/{score_id}/send", {"instead": "yes"})
+    rita.answer(f"/ledger/{score_id}", f"/ledger/{score_id}/send", {"instead": "yes"})
 
     assert "Put 10 of 10 there in its place" in page
     assert "the LMS shows 7" in page
@@ -292,15 +292,60 @@ def test_a_registrar_leaves_what_the_lms_shows(app: Flask, campus: Campus, verb:
         score_id = shown(campus, "lena", Finding.OVERRIDDEN)
     rita = visit_as(app, campus, "rita")
 
-    answer = rita.post(
-        f"/ledger/{score_id}/settle", {"verb": verb, "note": said or ""}, follow_redirects=True
-    )
+    rita.answer(f"/ledger/{score_id}", f"/ledger/{score_id}/settle", {"verb": verb, "note": said or ""})
+    answer = rita.get(f"/ledger/{score_id}?done=settled")
 
     assert "Recorded, with your name" in answer.text
     assert "Different, and settled" in answer.text
     assert "Rita Moore" in answer.text
     with app.app_context():
         assert db.session.get_one(Score, score_id).dealt_with_note == said
+
+
+@pytest.mark.parametrize(
+    ("where", "form"),
+    [
+        ("send", {"instead": "yes"}),
+        ("settle", {"verb": "leave"}),
+        ("settle", {"verb": "note", "note": "So."}),
+    ],
+)
+def test_a_registrar_answers_about_the_grade_that_the_page_showed(
+    app: Flask, campus: Campus, where: str, form: dict[str, str]
+):
+    with app.app_context():
+        score_id = shown(campus, "lena", Finding.OVERRIDDEN)
+    rita = visit_as(app, campus, "rita")
+    seen = rita.get(f"/ledger/{score_id}").text.split('name="seen" value="')[1].split('"')[0]
+    with app.app_context():
+        db.session.get_one(Score, score_id).shown_points = Decimal(9)
+        db.session.commit()
+
+    answer = rita.post(f"/ledger/{score_id}/{where}", form | {"seen": seen})
+
+    assert answer.status_code == 409
+    assert "Nothing was done: the gradebook shows something else than before" in answer.text
+    assert "the LMS shows 9" in answer.text
+    assert states(app) == {ScoreState.OVERRIDDEN: 1}
+    with app.app_context():
+        assert db.session.get_one(Score, score_id).dealt_with_at is None
+
+
+def test_what_nobody_could_look_at_is_sent_again_only_with_a_tick(app: Flask, campus: Campus):
+    with app.app_context():
+        score_id = parked(campus, "lena")
+        db.session.get_one(Score, score_id).cause = Cause.UNSEEN
+        db.session.commit()
+    rita = visit_as(app, campus, "rita")
+
+    careless = rita.post(f"/ledger/{score_id}/send")
+    untouched = states(app)
+    rita.answer(f"/ledger/{score_id}", f"/ledger/{score_id}/send", {"instead": "yes"})
+
+    assert careless.status_code == 422
+    assert "Tick the box" in careless.text
+    assert untouched == {ScoreState.PARKED: 1}
+    assert states(app) == {ScoreState.SUPERSEDED: 1, ScoreState.OWED: 1}
 
 
 def test_a_score_is_given_up_only_with_a_reason(app: Flask, campus: Campus):

@@ -57,6 +57,18 @@ def test_a_term_that_makes_no_sense_is_not_saved_and_what_was_typed_stays(
         assert db.session.scalars(select(Term.name)).all() == ["Spring 2027"]
 
 
+@pytest.mark.parametrize("field", ["starts_on", "ends_on"])
+def test_a_day_that_cannot_be_read_is_said_and_never_left_out(app: Flask, campus: Campus, field: str):
+    rita = visit_as(app, campus, "rita")
+
+    answer = rita.post("/ledger/terms", FALL | {field: "12/11/2026"})
+
+    assert answer.status_code == 422
+    assert f'href="#{field}">Write the day as year-month-day' in answer.text
+    with app.app_context():
+        assert db.session.scalars(select(Term)).all() == []
+
+
 def test_courses_without_a_term_are_put_into_the_one_of_their_date(app: Flask, campus: Campus):
     rita = visit_as(app, campus, "rita")
     add(rita)

@@ -71,9 +71,14 @@ class Canvas(Generic):
     results_page = 100
     late_policies = True
     # Its assignments always name their column. A column for any other link is an assignment of its own in the course,
-    # which is for faculty to want; given the id of such a link, Canvas answers 404.
+    # which is for faculty to want; given the id of such a link, Canvas answers 404. An assignment that was deleted took
+    # its column and its link along: a new one brings both back, and Canvas names the new link in its answer.
     columns_unasked = False
     column_note = "In Canvas that is an assignment of its own, which students see but hand nothing in to."
+    remade_note = (
+        "In Canvas it is a new assignment, from which students open this activity as before. Set its dates as you want "
+        "them, and see that it is published."
+    )
     columns_belong_to_links = False
     custom_variables = {  # noqa: RUF012 - a ClassVar, declared by the parent
         **Generic.custom_variables,
@@ -241,6 +246,10 @@ class Canvas(Generic):
         """An assessed score changes the attempt that stands. ``prioritize_non_tool_grade`` is never sent: it
         keeps our own earlier score, too, so that a correction would be accepted and not shown."""
         return {_SUBMISSION: {"new_submission": False}}
+
+    def column_with_link(self, launch_url: str) -> dict[str, Any]:
+        """Without it the new assignment could be graded and not opened."""
+        return {f"{_OURS}submission_type": {"type": "external_tool", "external_tool_url": launch_url}}
 
     def takes_dates(self, placement_name: str | None) -> bool:
         """Where Canvas makes the assignments itself. Elsewhere its own form follows, which asks for the dates."""

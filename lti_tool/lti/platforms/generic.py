@@ -212,7 +212,11 @@ class Generic:
     """What it takes to look for a gradebook column and to make one."""
 
     columns_unasked: ClassVar[bool] = True
-    """Whether a column that a link lacks may be made without asking faculty."""
+    """Whether a column that a link lacks may be made without asking faculty. One that was deleted is made anew once
+    without asking, everywhere."""
+
+    remade_note: ClassVar[str] = ""
+    """What else came of it when a deleted column was made anew, in a sentence or two for faculty."""
 
     column_note: ClassVar[str] = ""
     """What else happens when a column is made, in a sentence for faculty."""
@@ -223,6 +227,13 @@ class Generic:
     def column_maximum(self, points: float) -> float:
         """What a column is out of, as the platform takes it."""
         return int(points) if float(points).is_integer() else points
+
+    def column_with_link(self, launch_url: str) -> dict[str, Any]:  # noqa: ARG002 - a question that products answer
+        """What to send with a column that is made in place of a deleted one, so that the activity opens from it.
+
+        :param launch_url: the address of the activity's launches.
+        """
+        return {}
 
     def pause(self, headers: Mapping[str, str]) -> float:  # noqa: ARG002 - a question that products answer
         """Seconds to leave between this answer and the next request, for all that we ask of that platform."""

@@ -30,6 +30,7 @@ from lti_tool.practice_lms.services import (
 )
 
 EXTENSION = "https://canvas.instructure.com/lti/submission"
+SUBMISSION_TYPE = "https://canvas.instructure.com/lti/submission_type"
 PAGE = 10
 ACTIVITY_PROGRESS = ("Initialized", "Started", "InProgress", "Submitted", "Completed")
 GRADING_PROGRESS = ("NotReady", "Failed", "Pending", "PendingManual", "FullyGraded")
@@ -185,7 +186,7 @@ class CanvasGrades(CanvasNotices, CanvasMembers):
                 course_id=courses.here()["id"],
                 resource_link_id=str(uuid.uuid4()),
                 title=values["label"],
-                url=self.lms.config.tool_launch_url,
+                url=_opens_at(sent.get(SUBMISSION_TYPE)),
             )
         item = store.line_item(db, store.add_line_item(db, activity_id=activity_id, **values))
         assert item is not None
@@ -406,6 +407,15 @@ class CanvasGrades(CanvasNotices, CanvasMembers):
                 "changed_at": at,
             },
         )
+
+
+def _opens_at(submission_type: object) -> str:
+    """Where a new assignment leads: nowhere, unless the tool has asked for one that opens it."""
+    asked = submission_type if isinstance(submission_type, dict) else {"type": "none"}
+    kind = asked.get("type")
+    if kind not in ("none", "external_tool"):
+        raise ServiceRefusal(400, {"error": f"Invalid submission_type for new assignment: {kind}"})
+    return str(asked.get("external_tool_url") or "") if kind == "external_tool" else ""
 
 
 def _moment(text: object) -> datetime | None:
