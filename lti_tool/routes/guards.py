@@ -52,7 +52,6 @@ _VISIT = (
     .outerjoin(Course, Course.id == Launch.course_id)
     .outerjoin(Placement, Placement.id == Launch.placement_id)
     .where(Launch.id == bindparam("launch_id"))
-    # The few pages that need to know more of the deployment than whether it is open read it themselves.
     .options(lazyload(Placement.course), lazyload(Launch.deployment))
 )
 
@@ -140,13 +139,11 @@ def allow(who: Who) -> Callable[[View], View]:
     def guard(view: View) -> View:
         @wraps(view)
         def guarded(**path: Any) -> ResponseReturnValue:
-            if who is Who.PLATFORM:
-                return view(**path)
             if who is Who.ARRIVING:
                 _check_origin()
-                return view(**path)
             if who is Who.ANYONE:
                 _check_form()
+            if who in (Who.PLATFORM, Who.ARRIVING, Who.ANYONE):
                 return view(**path)
             if who is Who.ADMINISTRATOR:
                 administrator = g.administrator = _administrator(path)
