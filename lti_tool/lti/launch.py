@@ -73,17 +73,18 @@ _LOGIN = (
     .options(lazyload(Deployment.registration))
 )
 """A login, where it was sent to, and the deployment that the message names, if it is known there."""
+_LOGINS = table_of(LoginState)
 _TAKE = (
-    update(table_of(LoginState))
+    update(_LOGINS)
     .where(
-        LoginState.state == bindparam("this"),
-        LoginState.nonce == bindparam("given"),
-        LoginState.registration_id == bindparam("sent_to"),
-        LoginState.expires_at > bindparam("now"),
-        LoginState.used_at.is_(None),
+        _LOGINS.c.state == bindparam("this"),
+        _LOGINS.c.nonce == bindparam("given"),
+        _LOGINS.c.registration_id == bindparam("sent_to"),
+        _LOGINS.c.expires_at > bindparam("now"),
+        _LOGINS.c.used_at.is_(None),
     )
     .values(used_at=bindparam("now"))
-    .returning(LoginState.state)
+    .returning(_LOGINS.c.state)
 )
 
 _CODE = re.compile(r"[a-z_]{1,40}")
