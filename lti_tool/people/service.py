@@ -144,6 +144,21 @@ def _record(action: str, deployment: Deployment, subject: str, by: By, now: date
     db.session.flush()
 
 
+def look_out_for(course_id: int, account_id: int, *, now: datetime) -> None:
+    """Have this person's next launch in the course noted however soon it comes: something waits for them there."""
+    before = now - SEEN_AGAIN
+    db.session.execute(
+        update(Membership)
+        .where(
+            Membership.course_id == course_id,
+            Membership.account_id == account_id,
+            Membership.seen_at > before,
+        )
+        .values(seen_at=before)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def may_open_desk(launch: Launch) -> bool:
     """Somebody on the deployment's access list: an administrator of the platform, or one who was invited, in whatever
     role but a learner's."""

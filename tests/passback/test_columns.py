@@ -10,21 +10,22 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
+from lti_tool import tasks
 from lti_tool.assessment import service as assessment
 from lti_tool.assessment.models import Outcome
-from lti_tool.credentials.models import Placement
+from lti_tool.credentials.models import Placement, PlacementChoice
 from lti_tool.database import db
 from lti_tool.lti.claims import GradesClaim
 from lti_tool.lti.models import Platform, Registration
 from lti_tool.passback import columns, courier
-from lti_tool.passback.models import ColumnState, Score, ScoreState
+from lti_tool.passback.models import ColumnState, GradeNote, NoteKind, Score, ScoreState
 from lti_tool.passback.rules import ENDED
 from lti_tool.people.models import Term
 from tests.lti.platform_double import Asked, FakePlatform, Reply
 from tests.support.apps import NOON
-from tests.support.cast import Campus
+from tests.support.cast import Campus, add_placement, simple_key
 from tests.support.submitted import hand_in_work, marks_for, version_of
 
 ITEMS = "/lineitems"
@@ -410,6 +411,34 @@ def test_an_assignment_that_was_deleted_in_canvas_comes_back_once_with_its_colum
 
     assert course.settle(NOON + timedelta(minutes=3)) == 0
     assert (course.state, len(course.made)) == (ColumnState.OFFERED, 1)
+
+
+def test_a_column_of_which_nothing_can_be_read_holds_up_neither_the_next_one_nor_a_note(course: Course):
+    course.opened()
+    campus = course.campus
+    db.session.execute(delete(PlacementChoice).where(PlacementChoice.placement_id == campus.placement))
+    sound = add_placement(campus.deployment, campus.course, "link-2", simple_key(), line_item=False)
+    columns.note(sound, course.claim(), product=course.product, now=NOON + timedelta(seconds=1))
+    said = {"subject": "lena", "text": "There is feedback.", "said_at": NOON, "due_at": NOON, "ref": 1}
+    db.session.add(
+        GradeNote(
+            kind=NoteKind.NOT_YET,
+            placement_id=sound.id,
+            account_id=campus.accounts["lena"],
+            registration_id=campus.registration,
+            line_item_url=f"{course.platform.url}/items/9",
+            **said,
+        )
+    )
+    db.session.commit()
+    course.platform.answers["/items/9/scores"] = lambda _: Reply()
+
+    for _ in range(2):
+        tasks.run_errands(course.app, campus.registration)
+
+    assert course.state is ColumnState.WANTED
+    assert db.session.get_one(Placement, sound.id, populate_existing=True).line_item_url is not None
+    assert len(course.platform.asked_at("/items/9/scores")) == 1
 
 
 def test_a_platform_that_is_busy_is_asked_again_later_and_one_that_says_no_is_not(course: Course):

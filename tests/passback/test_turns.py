@@ -46,7 +46,7 @@ def test_a_small_course_s_scores_arrive_while_ten_thousand_of_another_course_wai
 
 @pytest.mark.parametrize("answers_first", [0, 20], ids=["from the start", "in the middle"])
 def test_a_platform_that_hangs_holds_up_no_other(app: Flask, here: Campus, answers_first: int):
-    slow, crowd = build_campus("moodle"), 60
+    slow, crowd = build_campus("moodle"), 40
     owe_crowd(slow, [slow.placement], people=crowd)
     owe_crowd(here, [here.placement], people=crowd)
     gradebook = HangingGradebook(slow.registration, answers_first)
