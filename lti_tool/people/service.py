@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Executable, String, and_, bindparam, case, delete, func, insert, select, update
 
 from lti_tool import audit
-from lti_tool.database import db, insert_into, on_sqlite, table_of
+from lti_tool.database import db, insert_into, on_sqlite, plain_rows, table_of
 from lti_tool.database.rows import found_or_added
 from lti_tool.lti.claims import CourseClaim, LaunchMessage
 from lti_tool.lti.models import Deployment, Launch, Platform
@@ -89,7 +89,7 @@ def enter(launch: Launch, message: LaunchMessage, *, now: datetime) -> None:
         "subject": message.subject,
         "context_id": None if claim is None else claim.id,
     }
-    known = db.session.execute(_KNOWN, values).one()
+    known = plain_rows(_KNOWN, values).one()
     account_id = _note_account(platform_id, message, known, now)
     launch.account_id = account_id
     if claim is None:
