@@ -14,7 +14,7 @@ from lti_tool import clock
 from lti_tool.credentials.models import Placement
 from lti_tool.database import db
 from lti_tool.lti.models import Registration
-from lti_tool.passback import courier
+from lti_tool.passback import courier, service
 from lti_tool.passback.gradebook import Outgoing, Reply
 from lti_tool.passback.models import Score, ScoreState
 from lti_tool.passback.rules import MAX_FAILURES, Heard
@@ -215,13 +215,18 @@ def owe_crowd(campus: Campus, placements: list[int], *, people: int) -> None:
         "points": Decimal(10),
         "points_possible": Decimal(10),
         "comment": "Good.",
+        "activity_progress": service.COMPLETED,
+        "grading_progress": service.FULLY_GRADED,
         "state": ScoreState.OWED,
     }
     times = dict.fromkeys(("scored_at", "submitted_at", "due_at", "created_at"), NOON)
     db.session.execute(
         insert(Score),
         [
-            owed | times | {"placement_id": placement, "account_id": account.id, "subject": account.subject}
+            owed
+            | times
+            | {"placement_id": placement, "account_id": account.id, "subject": account.subject}
+            | {"idempotency_key": f"crowd/cell:{placement}.{account.id}"}
             for placement in placements
             for account in accounts
         ],
