@@ -209,6 +209,7 @@ def owe_crowd(campus: Campus, placements: list[int], *, people: int) -> None:
         ],
     ).all()
     owed = {
+        "decision_id": 1,
         "deployment_pk": campus.deployment,
         "registration_id": campus.registration,
         "line_item_url": "https://lms.example.edu/line_items/1",
