@@ -4,12 +4,14 @@ import json
 import logging
 import sys
 import traceback
+from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, g, request, url_for
+from flask.templating import Environment
 from flask_bootstrap import Bootstrap5
 from werkzeug.routing import IntegerConverter
 
@@ -29,6 +31,7 @@ from lti_tool.routes import (
     arriving,
     backpack,
     badge_files,
+    changing,
     choice,
     close_out,
     connecting,
@@ -72,6 +75,7 @@ _BLUEPRINTS = (
     arriving,
     activity,
     picker,
+    changing,
     choice,
     work,
     stacks,
@@ -117,7 +121,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     _configure_logging(settings.log_level)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     contexts.check()
-    app = Flask(__name__)
+    app = _Tool(__name__)
     app.extensions["settings"] = settings
     app.config.update(
         SQLALCHEMY_DATABASE_URI=settings.database_url,
@@ -152,6 +156,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.after_request(_protect)
     tasks.register(app)
     return app
+
+
+class _Pages(Environment):
+    """Every ``{% from ... import %}`` asks whether it knows of other globals than the page around it does. All of ours
+    stand before the first page is made, so a plain dict will do, and answers in a tenth of the time."""
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        return {**self.globals, **(d or {})}
+
+
+class _Tool(Flask):
+    jinja_environment = _Pages
 
 
 class _RowId(IntegerConverter):

@@ -196,6 +196,10 @@ class AlreadyDecided(Refused):
     """A colleague, or the same person in another tab, was quicker."""
 
 
+class NewerWork(Refused):
+    """Newer work was handed in, so what is decided about earlier work counts for nothing any more."""
+
+
 class OwnWork(Refused):
     """Nobody judges their own work."""
 

@@ -19,14 +19,16 @@ class Outcome(StrEnum):
 
 
 class Assessment(Base):
-    """One assessor's reading of one submission. A submission may have several."""
+    """One assessor's reading of one submission. A submission may have several; a finished one never changes."""
 
     __tablename__ = "assessment"
-    __table_args__ = (UniqueConstraint("submission_id", "assessor_account_id"),)
+    __table_args__ = (UniqueConstraint("submission_id", "assessor_account_id", "number"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     submission_id: Mapped[int] = mapped_column(ForeignKey("submission.id"))
     assessor_account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
+    number: Mapped[int] = mapped_column(default=1)
+    """1 for the one that may be a draft; one more for each change of the decision about the submission."""
     feedback: Mapped[str]
     saved_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
@@ -73,6 +75,8 @@ class Decision(Base):
     decided_by_account_id: Mapped[int] = mapped_column(ForeignKey("account.id"))
     supersedes_id: Mapped[int | None] = mapped_column(ForeignKey("decision.id"))
     superseded_at: Mapped[datetime | None]
+    why: Mapped[str | None]
+    """Of one that takes an earlier one's place: the reason, which the earner reads with the feedback."""
     opened_at: Mapped[datetime | None]
     """When the earner first opened the feedback; faculty see who has not."""
 

@@ -55,6 +55,22 @@ class CriterionFeedback:
 
 
 @dataclass(frozen=True)
+class Earlier:
+    """A decision about the same submission that another one took the place of."""
+
+    outcome: Outcome
+    decided_at: datetime
+    feedback: str
+    why: str | None
+    """Why it had taken the place of one before it."""
+
+    @property
+    def met(self) -> bool:
+        """Whether it said that the competency was demonstrated."""
+        return self.outcome is Outcome.DEMONSTRATED
+
+
+@dataclass(frozen=True)
 class Feedback:
     """What a decision tells the earner. It never says who assessed."""
 
@@ -66,6 +82,10 @@ class Feedback:
     opened_at: datetime | None
     feedback: str
     criteria: tuple[CriterionFeedback, ...]
+    why: str | None = None
+    """Why it took the place of the first of ``replaces``."""
+    replaces: tuple[Earlier, ...] = ()
+    """The last one first."""
 
     @property
     def met(self) -> bool:
@@ -212,6 +232,13 @@ def standing_decision(submission_id: int) -> Decision | None:
     )
 
 
+def decisions_about(submission_id: int) -> Sequence[int]:
+    """Ids of all decisions about a submission, the one that stands and those before it."""
+    return db.session.scalars(
+        select(Decision.id).where(Decision.submission_id == submission_id).order_by(Decision.id)
+    ).all()
+
+
 def submission_in_course(submission_id: int, course_id: int) -> Submission:
     """A submission, a rehearsal's too, whose earner opened the work from an activity of this course.
 
@@ -237,7 +264,9 @@ def draft_of(submission_id: int, assessor_account_id: int) -> tuple[dict[str, Ma
     assessment = db.session.scalar(
         select(Assessment)
         .where(
-            Assessment.submission_id == submission_id, Assessment.assessor_account_id == assessor_account_id
+            Assessment.submission_id == submission_id,
+            Assessment.assessor_account_id == assessor_account_id,
+            Assessment.number == 1,
         )
         .options(
             selectinload(Assessment.ratings).options(joinedload(Rating.criterion), joinedload(Rating.level))
@@ -467,6 +496,7 @@ def _feedback(attempt_id: int, *, limit: int) -> list[Feedback]:
     if not decisions:
         return []
     version = credentials.full_version(decisions[0].submission.attempt.version_id)
+    replaced = _replaced([one.submission_id for one in decisions if one.supersedes_id is not None])
     return [
         Feedback(
             decision_id=decision.id,
@@ -477,9 +507,29 @@ def _feedback(attempt_id: int, *, limit: int) -> list[Feedback]:
             opened_at=decision.opened_at,
             feedback=decision.assessment.feedback,
             criteria=_criteria(version.criteria, decision.assessment.ratings),
+            why=decision.why,
+            replaces=tuple(replaced.get(decision.submission_id, ())),
         )
         for decision in decisions
     ]
+
+
+def _replaced(submission_ids: Sequence[int]) -> dict[int, list[Earlier]]:
+    """The decisions about these submissions that do not stand any more, the last one first."""
+    found: dict[int, list[Earlier]] = {}
+    if not submission_ids:
+        return found
+    for decision in db.session.scalars(
+        select(Decision)
+        .where(Decision.submission_id.in_(submission_ids), Decision.superseded_at.is_not(None))
+        .options(joinedload(Decision.assessment))
+        .order_by(Decision.id.desc())
+        .limit(_MOST_TRIES)
+    ):
+        found.setdefault(decision.submission_id, []).append(
+            Earlier(decision.outcome, decision.decided_at, decision.assessment.feedback, decision.why)
+        )
+    return found
 
 
 def _criteria(criteria: Sequence[Criterion], ratings: Sequence[Rating]) -> tuple[CriterionFeedback, ...]:

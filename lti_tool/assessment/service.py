@@ -49,15 +49,24 @@ from lti_tool.submissions.models import (
 from lti_tool.submissions.queries import work_of
 
 __all__ = [
+    "cells_of",
     "decide",
+    "judgeable",
     "lacking",
     "mark_opened",
+    "must_agree",
+    "owe_cell",
     "owe_here",
     "owe_stack_here",
     "pass_rule",
+    "rating_rows",
+    "results_of",
+    "reward",
     "rubric_of",
     "save_assessment",
+    "stack_cells",
     "tell_handed_in",
+    "tell_not_yet",
     "would_score",
 ]
 
@@ -84,7 +93,7 @@ _PART_ASKED_ANEW = (
 
 
 @dataclass(frozen=True)
-class _Cell:
+class Cell:
     """A gradebook cell that a decision owes: the activity, and the earner's account there."""
 
     placement: Placement
@@ -146,7 +155,7 @@ def save_assessment(
     :raises NotHere, OwnWork, SubmissionWithdrawn: as :func:`decide`.
     :raises AlreadyDecided: nothing is left to rate.
     """
-    submission = _judgeable(submission_id, assessor_account_id)
+    submission = judgeable(submission_id, assessor_account_id)
     if submission.attempt.state is not AttemptState.SUBMITTED:
         raise AlreadyDecided
     version = credentials.full_version(submission.attempt.version_id)
@@ -180,9 +189,9 @@ def decide(
     :raises DecisionDisagrees: the ratings say otherwise.
     :raises AlreadyDecided: somebody was quicker.
     """
-    submission = _judgeable(submission_id, assessor_account_id)
+    submission = judgeable(submission_id, assessor_account_id)
     version = credentials.full_version(submission.attempt.version_id)
-    _must_agree(version, ratings, feedback, outcome)
+    must_agree(version, ratings, feedback, outcome)
     demonstrated = outcome is Outcome.DEMONSTRATED
     state = AttemptState.DEMONSTRATED if demonstrated else AttemptState.NOT_YET
     # The first thing written: whoever comes second stops here, before leaving anything behind.
@@ -209,9 +218,9 @@ def decide(
         outcome=outcome.value,
     )
     if not demonstrated and not attempt.rehearsal:
-        _tell_not_yet(attempt, decision, feedback, now=now)
+        tell_not_yet(attempt, decision, feedback, now=now)
     if demonstrated and not attempt.rehearsal:
-        _reward(attempt, submission, version, decision, feedback=feedback, now=now)
+        reward(attempt, submission, version, decision, feedback=feedback, now=now)
     return decision
 
 
@@ -234,7 +243,7 @@ def owe_here(attempt_id: int, placement_id: int, *, now: datetime) -> bool:
     ).first()
     if decision is None:
         return False
-    cells = _cells(attempt_id, decision.decided_by_account_id)
+    cells = cells_of(attempt_id, decision.decided_by_account_id)
     cell = next((cell for cell in cells if cell.placement.id == placement_id), None)
     if cell is None or cell.placement.stack_id is not None:
         return False
@@ -242,7 +251,7 @@ def owe_here(attempt_id: int, placement_id: int, *, now: datetime) -> bool:
         return False
     version = credentials.full_version(decision.submission.attempt.version_id)
     comment = rules.gradebook_comment(decision.assessment.feedback)
-    _owe(cell, decision, version, comment, decided_now=False, now=now)
+    owe_cell(cell, decision, version, comment, decided_now=False, now=now)
     return True
 
 
@@ -260,7 +269,7 @@ def owe_stack_here(person_id: int, placement_id: int, *, now: datetime) -> bool:
     may_use, _ = ways_on(placement.earlier_results, settings.current().earlier_results)
     hold = None if may_use else _ASKED_ANEW
     owed = False
-    for cell in _stack_cells(badge):
+    for cell in stack_cells(badge):
         if cell.placement.id == placement_id and not passback.was_owed(placement_id, cell.account.id):
             _owe_stack(cell, badge, decision, hold=hold, now=now)
             owed = True
@@ -329,10 +338,10 @@ def _cell(placement: Placement, deployment: Deployment) -> passback.PlacementCel
     )
 
 
-def _tell_not_yet(attempt: Attempt, decision: Decision, feedback: str, *, now: datetime) -> None:
+def tell_not_yet(attempt: Attempt, decision: Decision, feedback: str, *, now: datetime) -> None:
     """Have the earner told that there is feedback, in one course of those who decided: once is enough."""
     text = rules.gradebook_comment(feedback, demonstrated=False)
-    for cell in _cells(attempt.id, decision.decided_by_account_id):
+    for cell in cells_of(attempt.id, decision.decided_by_account_id):
         told = cell.agreed and notes.owe(
             _cell(cell.placement, cell.deployment),
             account_id=cell.account.id,
@@ -346,7 +355,11 @@ def _tell_not_yet(attempt: Attempt, decision: Decision, feedback: str, *, now: d
             return
 
 
-def _judgeable(submission_id: int, assessor_account_id: int) -> Submission:
+def judgeable(submission_id: int, assessor_account_id: int) -> Submission:
+    """A submission that this person may judge.
+
+    :raises NotHere, SubmissionWithdrawn, OwnWork: as :func:`decide`.
+    """
     submission = db.session.scalar(
         select(Submission).where(Submission.id == submission_id).options(joinedload(Submission.attempt))
     )
@@ -360,7 +373,11 @@ def _judgeable(submission_id: int, assessor_account_id: int) -> Submission:
     return submission
 
 
-def _must_agree(version: Version, ratings: Mapping[str, Mark], feedback: str, outcome: Outcome) -> None:
+def must_agree(version: Version, ratings: Mapping[str, Mark], feedback: str, outcome: Outcome) -> None:
+    """Refuse a decision that lacks something, or that its own ratings contradict.
+
+    :raises RatingsMissing, DecisionDisagrees: as :func:`decide`.
+    """
     if missing := lacking(version, ratings, feedback):
         raise RatingsMissing(missing)
     rubric = rubric_of(version)
@@ -384,9 +401,9 @@ def _write(
     # The conflict locks the row as well, so that two tabs of one assessor write one after the other.
     assessment_id = db.session.scalar(
         _upsert()
-        .values(submission_id=submission.id, assessor_account_id=assessor_account_id, **values)
+        .values(submission_id=submission.id, assessor_account_id=assessor_account_id, number=1, **values)
         .on_conflict_do_update(
-            index_elements=[Assessment.submission_id, Assessment.assessor_account_id],
+            index_elements=[Assessment.submission_id, Assessment.assessor_account_id, Assessment.number],
             set_=values,
             where=Assessment.finished_at.is_(None),
         )
@@ -395,7 +412,7 @@ def _write(
     if assessment_id is None:
         raise AlreadyDecided
     db.session.execute(delete(Rating).where(Rating.assessment_id == assessment_id))
-    if rows := _rating_rows(assessment_id, version, ratings):
+    if rows := rating_rows(assessment_id, version, ratings):
         db.session.execute(insert(Rating), rows)
     return db.session.get_one(Assessment, assessment_id, populate_existing=True)
 
@@ -405,9 +422,10 @@ def _upsert() -> sqlite.Insert | postgresql.Insert:
     return sqlite.insert(Assessment) if on_sqlite else postgresql.insert(Assessment)
 
 
-def _rating_rows(
+def rating_rows(
     assessment_id: int, version: Version, ratings: Mapping[str, Mark]
 ) -> list[dict[str, int | str | None]]:
+    """What was said about each criterion, as rows; nothing of a criterion about which nothing was said."""
     rows: list[dict[str, int | str | None]] = []
     for criterion in version.criteria:
         mark = ratings.get(criterion.key)
@@ -425,21 +443,26 @@ def _rating_rows(
     return rows
 
 
-def _reward(
+def reward(
     attempt: Attempt,
     submission: Submission,
     version: Version,
     decision: Decision,
     *,
     feedback: str,
+    decided_now: bool = True,
     now: datetime,
 ) -> None:
+    """Award, enter credit and owe every gradebook cell.
+
+    :param decided_now: as :func:`owe_cell`.
+    """
     # Before the cells are read: an activity that the earner opens at this moment is either seen here, or sees us.
     db.session.execute(select(Person.id).where(Person.id == attempt.person_id).with_for_update())
     passback.one_at_a_time(
         *db.session.scalars(select(Account.id).where(Account.person_id == attempt.person_id))
     )
-    cells = _cells(attempt.id, decision.decided_by_account_id)
+    cells = cells_of(attempt.id, decision.decided_by_account_id)
     source = settings.current().issuer_name
     email = next((cell.account.email for cell in cells if cell.account.email), None)
     badges.award(
@@ -449,7 +472,7 @@ def _reward(
         source=source,
         email=email,
         evidence=_evidence(submission.id),
-        results=_results(decision.assessment_id),
+        results=results_of(decision.assessment_id),
         credits=_credits(version.id, now),
         now=now,
     )
@@ -466,9 +489,10 @@ def _reward(
     for cell in cells:
         # The cell of a stack waits for the whole: a part of its points would read as a failing grade.
         if cell.placement.stack_id is None:
-            _owe(cell, decision, version, rules.gradebook_comment(feedback), now=now)
+            comment = rules.gradebook_comment(feedback)
+            owe_cell(cell, decision, version, comment, decided_now=decided_now, now=now)
     for badge in completed:
-        for cell in _stack_cells(badge):
+        for cell in stack_cells(badge):
             may_use, _ = ways_on(cell.placement.earlier_results, settings.current().earlier_results)
             hold = None if may_use or cell.earned_there else _PART_ASKED_ANEW
             _owe_stack(cell, badge, decision, hold=hold, now=now)
@@ -479,7 +503,7 @@ def _begun(person_id: int) -> dict[str, datetime]:
 
 
 def _owe_stack(
-    cell: _Cell, badge: Badge, decision: Decision, *, hold: str | None = None, now: datetime
+    cell: Cell, badge: Badge, decision: Decision, *, hold: str | None = None, now: datetime
 ) -> None:
     assert badge.stack_id is not None
     number = badge.facts["achievement"]["version"]
@@ -487,7 +511,7 @@ def _owe_stack(
         select(StackVersion).where(StackVersion.stack_id == badge.stack_id, StackVersion.number == number)
     ).one()
     comment = f"The whole stack is earned: {badge.title}."
-    _owe(
+    owe_cell(
         cell,
         decision,
         version,
@@ -499,8 +523,8 @@ def _owe_stack(
     )
 
 
-def _owe(
-    cell: _Cell,
+def owe_cell(
+    cell: Cell,
     decision: Decision,
     version: Version | StackVersion,
     comment: str,
@@ -508,20 +532,25 @@ def _owe(
     hold: str | None = None,
     elsewhere: str = _DECIDED_ELSEWHERE,
     decided_now: bool = True,
+    unless_said: bool = False,
     now: datetime,
 ) -> None:
     """Owe a cell the points of its activity.
 
     :param decided_now: somebody has just decided about work of this very activity. Even so, a grade that was sent
         before does not change by itself once the course has ended; any other is a question to its faculty then.
+    :param unless_said: ask nobody about points that the cell's newest score gives already.
     """
-    if hold is None and passback.has_ended(cell.placement.id, now):
+    ended = hold is None and passback.has_ended(cell.placement.id, now)
+    if ended:
         first = decided_now and not passback.was_owed(cell.placement.id, cell.account.id)
         hold = None if first else passback_rules.ENDED
     # Out of the column's own maximum. Where somebody has changed that since, the platform scales: the share stays.
     possible = Decimal(str(cell.placement.points_for(version)))
     points = possible if isinstance(version, StackVersion) else _points(cell.placement, version, decision)
     if points is None:
+        return
+    if ended and unless_said and passback.says(cell.placement.id, cell.account.id, points, possible):
         return
     passback.owe(
         placement=passback.PlacementCell(
@@ -543,12 +572,12 @@ def _owe(
 
 
 def _points(placement: Placement, version: Version, decision: Decision) -> Decimal | None:
-    marks = {criterion: Mark(level, "") for criterion, level in _results(decision.assessment_id)}
+    marks = {criterion: Mark(level, "") for criterion, level in results_of(decision.assessment_id)}
     demonstrated = decision.outcome is Outcome.DEMONSTRATED
     return would_score(placement, version, marks, demonstrated=demonstrated)
 
 
-def _cells(attempt_id: int, decider: int) -> list[_Cell]:
+def cells_of(attempt_id: int, decider: int) -> list[Cell]:
     """The cells that the attempt is linked to. Work may be opened from several courses, but nobody fills the
     gradebook of a course that they do not teach."""
     rows = db.session.execute(
@@ -559,10 +588,10 @@ def _cells(attempt_id: int, decider: int) -> list[_Cell]:
         .where(AttemptPlacement.attempt_id == attempt_id)
         .order_by(AttemptPlacement.id)
     )
-    return [_Cell(*row) for row in rows]
+    return [Cell(*row) for row in rows]
 
 
-def _stack_cells(badge: Badge) -> list[_Cell]:
+def stack_cells(badge: Badge) -> list[Cell]:
     """The cells of the activities in which the person takes this badge's stack, from whatever course its parts came.
     Who decided the last part alone fills none of them: the others may come from anywhere."""
     decisions = {badge.decision_id, *(part.decision_id for part in parts_behind(badge))}
@@ -581,7 +610,7 @@ def _stack_cells(badge: Badge) -> list[_Cell]:
         .where(Placement.stack_id == badge.stack_id, Account.person_id == badge.person_id)
         .order_by(Placement.id, Account.id)
     )
-    return [_Cell(*row) for row in rows]
+    return [Cell(*row) for row in rows]
 
 
 def _all_teach(deciders: Collection[int]) -> ColumnElement[bool]:
@@ -634,7 +663,7 @@ def _evidence(submission_id: int) -> list[badges.EvidenceFact]:
     ]
 
 
-def _results(assessment_id: int) -> list[tuple[str, str]]:
+def results_of(assessment_id: int) -> list[tuple[str, str]]:
     """(criterion, level) by key. The badge writes them only once the earner agrees."""
     rows = db.session.execute(
         select(Criterion.key, Level.key)

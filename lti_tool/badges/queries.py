@@ -65,6 +65,17 @@ def held_by(person_ids: Collection[int]) -> dict[int, Held]:
     return found
 
 
+def standing_from(decision_ids: Collection[int]) -> Sequence[Badge]:
+    """The standing badges of micro-credentials that came from these decisions."""
+    return db.session.scalars(
+        select(Badge)
+        .where(
+            Badge.decision_id.in_(decision_ids), Badge.credential_id.is_not(None), Badge.revoked_at.is_(None)
+        )
+        .order_by(Badge.id)
+    ).all()
+
+
 def stacks_resting_on(badge_id: str) -> list[Badge]:
     """The standing stack badges that name this badge's micro-credential as one of their parts.
 

@@ -183,6 +183,22 @@ def award_stacks(
     return awarded
 
 
+def restate(badge_id: str, results: Sequence[tuple[str, str]]) -> bool:
+    """Keep other levels with a badge, because the ratings behind it were changed.
+
+    :param results: (criterion, level) by key.
+    :returns: whether the badge shows levels, and so has to be issued again.
+    """
+    badge = _locked(badge_id)
+    facts = open_badge.from_map(badge.facts)
+    levels = tuple(ResultFacts(criterion=criterion, level=level) for criterion, level in results)
+    if levels == facts.results:
+        return False
+    badge.facts = open_badge.as_map(replace(facts, results=levels))
+    db.session.flush()
+    return facts.shows_results
+
+
 def choose_subject(badge_id: str, person_id: int, *, email: str | None, now: datetime) -> Badge:
     """Say whom a badge names that no launch brought an address for, so that it can be signed.
 

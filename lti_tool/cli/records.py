@@ -8,7 +8,7 @@ import click
 from sqlalchemy import select
 
 from lti_tool import clock
-from lti_tool.audit import seals
+from lti_tool.audit import digests, seals
 from lti_tool.badges.models import Badge
 from lti_tool.cli.console import Stopped, application
 from lti_tool.cli.operator import find_deployment
@@ -18,6 +18,7 @@ from lti_tool.credit.queries import ListedRule
 from lti_tool.credit.rules import plain
 from lti_tool.credit.service import RuleChange, RuleIncomplete
 from lti_tool.database import db
+from lti_tool.passback import service as passback
 from lti_tool.people import doors
 from lti_tool.people.models import Account, Person, Purpose
 from lti_tool.settings import current
@@ -88,7 +89,8 @@ def audit() -> None:
     help="A seal that this command printed earlier and that was kept elsewhere: the log must still contain it.",
 )
 def verify(expect: str | None) -> None:
-    """Compute the chain of seals anew and name every event that was changed, removed, moved or put in.
+    """Compute the chain of seals anew and name every event that was changed, removed, moved or put in, and every score
+    of the ledger that does not say any more what it said when it was owed.
 
     Exit code 0: sound. 1: tampered with, and where. 3: sound, but a person should look at something. Keep the newest
     seal where those who run the database cannot write, and give it to --expect the next time.
@@ -96,18 +98,29 @@ def verify(expect: str | None) -> None:
     expected = _parsed(expect)
     with application():
         verdict = seals.verify(expected)
+        proof = digests.prove(passback.LEDGER)
     click.echo(f"{verdict.sealed} sealed events read.")
     if verdict.waiting_since:
         oldest = f"{verdict.waiting_since:%Y-%m-%d %H:%M} UTC"
         click.echo(f"{verdict.waiting} more wait for a worker to seal them, the oldest of {oldest}.")
-    for line in (verdict.problems + verdict.doubts)[:_MOST_PRINTED]:
+    click.echo(f"{proof.compared} scores compared with what was sealed when they were owed.")
+    if proof.without:
+        click.echo(
+            f"{proof.without} more were owed before that was sealed, so there is nothing to compare them with."
+        )
+    said = verdict.problems + proof.problems + verdict.doubts
+    for line in said[:_MOST_PRINTED]:
         click.echo(line, err=True)
-    if (more := len(verdict.problems) + len(verdict.doubts) - _MOST_PRINTED) > 0:
+    if (more := len(said) - _MOST_PRINTED) > 0:
         click.echo(f"And {more} more.", err=True)
     if verdict.problems:
         click.echo("The audit log was tampered with.", err=True)
+    else:
+        click.echo("The chain is whole.")
+    if proof.problems:
+        click.echo("The ledger of scores was tampered with.", err=True)
+    if verdict.problems or proof.problems:
         raise click.exceptions.Exit(1)
-    click.echo("The chain is whole.")
     click.echo(f"Newest seal: {verdict.newest}")
     if verdict.doubts:
         raise click.exceptions.Exit(3)

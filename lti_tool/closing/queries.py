@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, tuple_
 from sqlalchemy.orm import aliased
 
 from lti_tool.closing.models import Choice, CloseOut, Reminder
@@ -199,6 +199,8 @@ def _is_open() -> ColumnElement[bool]:
         .where(
             Score.placement_id == AttemptPlacement.placement_id,
             Score.account_id == AttemptPlacement.account_id,
+            # Never sent, since the decision behind it was changed: as if nothing had been owed.
+            or_(Score.state != ScoreState.ABANDONED, Score.called_off_at.is_(None)),
         )
         .exists()
     )

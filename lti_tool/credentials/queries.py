@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, inspect, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import Session, aliased, joinedload, selectinload
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql import Select
@@ -23,13 +23,21 @@ from lti_tool.credentials.models import (
     Standard,
     Version,
 )
-from lti_tool.database import db
+from lti_tool.database import db, plain_rows
 from lti_tool.errors import NotHere
 
 MOST_STACKS = 100
 """The catalogue takes no more."""
 _MOST_KEPT = 200
 _kept: OrderedDict[tuple[str, int], Version] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A micro-credential that an activity offers, and the version that new work on it begins under."""
+
+    credential: Credential
+    version_id: int
 
 
 @dataclass(frozen=True)
@@ -60,16 +68,17 @@ _ASKING = (
         == select(func.max(_other.number)).where(_other.stack_id == Stack.id).scalar_subquery(),
     )
 )
+_CURRENT = select(Version.id).order_by(Version.number.desc()).limit(1)
+_CURRENT_OF = _CURRENT.where(Version.credential_id == bindparam("credential_id"))
 _OFFERED = (
-    select(PlacementChoice)
+    select(
+        PlacementChoice,
+        _CURRENT.where(Version.credential_id == PlacementChoice.credential_id)
+        .scalar_subquery()
+        .label("version_id"),
+    )
     .where(PlacementChoice.placement_id == bindparam("placement_id"))
     .order_by(PlacementChoice.position)
-)
-_CURRENT = (
-    select(Version.id)
-    .where(Version.credential_id == bindparam("credential_id"))
-    .order_by(Version.number.desc())
-    .limit(1)
 )
 
 
@@ -146,17 +155,16 @@ def with_points(version_ids: Collection[int]) -> frozenset[int]:
     return frozenset(rows)
 
 
-def offered_in(placement: Placement) -> Sequence[PlacementChoice]:
-    """What an activity offers, as ``placement.choices``, which it fills for whoever reads that afterwards."""
-    if "choices" in inspect(placement).unloaded:
-        rows = db.session.scalars(_OFFERED, {"placement_id": placement.id}).all()
-        set_committed_value(placement, "choices", list(rows))
-    return placement.choices
+def offered_in(placement: Placement) -> list[Offered]:
+    """What an activity offers. Fills ``placement.choices`` for whoever reads that afterwards."""
+    found = db.session.execute(_OFFERED, {"placement_id": placement.id}).all()
+    set_committed_value(placement, "choices", [choice for choice, _ in found])
+    return [Offered(choice.credential, version_id) for choice, version_id in found]
 
 
 def current_id(credential_id: int) -> int:
     """The id of the version that new work begins under."""
-    return db.session.execute(_CURRENT, {"credential_id": credential_id}).scalar_one()
+    return db.session.execute(_CURRENT_OF, {"credential_id": credential_id}).scalar_one()
 
 
 def keys_of(credential_ids: Collection[int]) -> dict[int, str]:
@@ -188,8 +196,8 @@ def _stacks_naming(parts: ColumnElement[bool]) -> Sequence[Stack]:
 
 def stacks_asking(credential_id: int) -> Sequence[StackLine]:
     """The stacks that are offered today and whose current version names this micro-credential, by title."""
-    rows = db.session.execute(_ASKING, {"credential_id": credential_id})
-    return sorted((StackLine(*row) for row in rows), key=lambda stack: stack.title.casefold())
+    found = plain_rows(_ASKING, {"credential_id": credential_id})
+    return sorted((StackLine(*row) for row in found), key=lambda stack: stack.title.casefold())
 
 
 def stack_by_key(key: str) -> Stack:

@@ -6,15 +6,28 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Row, Select, bindparam, func, select
 from sqlalchemy.orm import joinedload
 
 from lti_tool.credentials.models import Credential, Version
 from lti_tool.credit.models import CreditEntry, CreditRule
-from lti_tool.database import db
+from lti_tool.database import db, plain_rows
 
 _MOST_TOTALS = 200
 _MOST_RULES = 1000
+_SAID = (
+    select(
+        CreditRule.authority,
+        CreditRule.value,
+        CreditRule.unit,
+        CreditRule.approval_number,
+        CreditRule.audience,
+        CreditRule.note,
+        CreditRule.active,
+    )
+    .where(CreditRule.version_id == bindparam("version_id"))
+    .order_by(CreditRule.id)
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,11 @@ class ListedRule:
     rule: CreditRule
     key: str
     number: int
+
+
+def said_of(version_id: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    """What authorities say about a version, active or not, for pages: rows with the columns of a rule."""
+    return plain_rows(_SAID, {"version_id": version_id}).all()
 
 
 def entries_of(

@@ -5,12 +5,25 @@ that brings its own ``type_annotation_map`` (pallets-eco/flask-sqlalchemy issue 
 """
 
 import enum
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import JSON, DateTime, Dialect, Engine, Enum, MetaData, String, Table, event
+from sqlalchemy import (
+    JSON,
+    CursorResult,
+    DateTime,
+    Dialect,
+    Engine,
+    Enum,
+    Executable,
+    MetaData,
+    String,
+    Table,
+    event,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
@@ -72,6 +85,12 @@ db = SQLAlchemy(model_class=Base)
 def table_of(model: type[Base]) -> Table:
     """The table behind a model, for the few statements of every launch that need no object made of a row."""
     return model.metadata.tables[model.__tablename__]
+
+
+def plain_rows(statement: Executable, values: Mapping[str, Any]) -> CursorResult[*tuple[Any, ...]]:
+    """What a statement finds that names columns only, in the session's transaction but past what the session does for
+    objects, which costs as much again. So it sees nothing that was not flushed yet."""
+    return db.session.connection().execute(statement, values)
 
 
 def on_sqlite() -> bool:

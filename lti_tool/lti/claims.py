@@ -299,6 +299,12 @@ def from_claims(claims: Mapping[str, Any], *, client_id: str, course_as_link: bo
     )
 
 
+def deployment_named(claims: Mapping[str, Any]) -> str | None:
+    """The deployment of a message that nobody has checked yet, for looking it up; None where it can be none."""
+    named = claims.get(_LTI + "deployment_id")
+    return named if isinstance(named, str) and IDENTIFIER.fullmatch(named) else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class NoticeMessage:
     """One notice of a platform. ``context_id`` and ``origins`` are of a course that was copied."""

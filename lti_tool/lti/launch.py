@@ -24,6 +24,7 @@ from pylti1p3.request import Request
 from pylti1p3.session import SessionService
 from pylti1p3.tool_config.abstract import ToolConfAbstract
 from sqlalchemy import Row, bindparam, select, update
+from sqlalchemy.orm import lazyload
 
 from lti_tool import settings
 from lti_tool.database import db, table_of
@@ -50,26 +51,40 @@ _ERRORS = {
     "unauthorized_client": "The LMS does not allow this tool here. An administrator can allow it.",
     "access_denied": "The LMS does not allow this tool here. An administrator can allow it.",
 }
-_LOGIN = select(
-    LoginState.registration_id,
-    LoginState.browser,
-    LoginState.fresh,
-    LoginState.storage_target,
-    LoginState.nonce,
-    LoginState.expires_at,
-    LoginState.used_at,
-).where(LoginState.state == bindparam("this"))
+_LOGIN = (
+    select(
+        LoginState.browser,
+        LoginState.fresh,
+        LoginState.storage_target,
+        LoginState.nonce,
+        LoginState.expires_at,
+        LoginState.used_at,
+        Registration,
+        Deployment,
+    )
+    .join(Registration, Registration.id == LoginState.registration_id)
+    .outerjoin(
+        Deployment,
+        (Deployment.registration_id == Registration.id)
+        & (Deployment.deployment_id == bindparam("deployment_id")),
+    )
+    .where(LoginState.state == bindparam("this"))
+    # Whoever has the deployment has its registration.
+    .options(lazyload(Deployment.registration))
+)
+"""A login, where it was sent to, and the deployment that the message names, if it is known there."""
+_LOGINS = table_of(LoginState)
 _TAKE = (
-    update(table_of(LoginState))
+    update(_LOGINS)
     .where(
-        LoginState.state == bindparam("this"),
-        LoginState.nonce == bindparam("given"),
-        LoginState.registration_id == bindparam("sent_to"),
-        LoginState.expires_at > bindparam("now"),
-        LoginState.used_at.is_(None),
+        _LOGINS.c.state == bindparam("this"),
+        _LOGINS.c.nonce == bindparam("given"),
+        _LOGINS.c.registration_id == bindparam("sent_to"),
+        _LOGINS.c.expires_at > bindparam("now"),
+        _LOGINS.c.used_at.is_(None),
     )
     .values(used_at=bindparam("now"))
-    .returning(LoginState.state)
+    .returning(_LOGINS.c.state)
 )
 
 _CODE = re.compile(r"[a-z_]{1,40}")
@@ -194,25 +209,29 @@ class _Logins(SessionService):
         self.presented = presented
         self.framed = framed
         self.now = now
-        self.registration_id = 0
+        self.registration: Registration
+        """That the login was sent to."""
+        self.deployment: Deployment | None = None
+        """Of that registration, as the message names it; None where it is new."""
         self.used = False
-        self._state = ""
+        self._named: tuple[str, str | None] = "", None
 
-    def find(self, state: str) -> None:
+    def find(self, state: str, deployment_id: str | None) -> None:
         """Find the login that a message answers, without using it up.
 
+        :param deployment_id: as the message says, of which nothing is believed yet.
         :raises LaunchForged: there is none, or it was begun in another browser.
         :raises CookieBlocked: the cookie did not come back, and nothing else can tell that this is the browser.
         """
-        login = self._row(state) if _STATE.fullmatch(state) else None
+        self._named = state, deployment_id
+        login = self._row() if _STATE.fullmatch(state) else None
         if login is not None and login.browser == self.presented:
             self.browser = login.browser
         elif login is None or not self._may_wait(login):
             if not self.presented:
                 raise CookieBlocked
             raise LaunchForged("The message does not answer a login of this browser.")
-        self._state = state
-        self.registration_id = login.registration_id
+        self.registration, self.deployment = login.Registration, login.Deployment
         self.used = login.used_at is not None
 
     def check_nonce(self, nonce: str) -> bool:
@@ -221,11 +240,11 @@ class _Logins(SessionService):
         :raises LaunchUsed: it was used before.
         :raises LaunchExpired: its ten minutes are over.
         """
-        values = {"this": self._state, "given": nonce, "sent_to": self.registration_id, "now": self.now}
+        values = {"this": self._named[0], "given": nonce, "sent_to": self.registration.id, "now": self.now}
         taken = db.session.scalar(_TAKE, values)
         if taken is not None:
             return True
-        login = self._row(self._state)
+        login = self._row()
         if login is None or login.expires_at <= self.now:
             raise LaunchExpired
         if login.nonce == nonce:
@@ -237,8 +256,9 @@ class _Logins(SessionService):
         can be one. ``arrivals`` gives the reasons."""
         return login.fresh and (self.framed or login.storage_target is not None)
 
-    def _row(self, state: str) -> Row[*tuple[Any, ...]] | None:
-        return db.session.execute(_LOGIN, {"this": state}).one_or_none()
+    def _row(self) -> Row[*tuple[Any, ...]] | None:
+        state, deployment_id = self._named
+        return db.session.execute(_LOGIN, {"this": state, "deployment_id": deployment_id}).one_or_none()
 
 
 class _NoTraffic:
@@ -296,18 +316,17 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
         return self
 
     def validate_state(self) -> Self:
-        self._session_service.find(self._get_request_param("state"))
+        self._session_service.find(self._get_request_param("state"), claims.deployment_named(self._claims))
         return self
 
     def validate_registration(self) -> Self:
-        """The registration by issuer and each audience, which must be the one that the login was sent to."""
-        for registration in signed.addressed_to(self._claims):
-            if registration.id == self._session_service.registration_id:
-                self._row = registration
-                self._registration = _for_library(registration)
-                break
-        else:
+        """The registration that the login was sent to, which issuer and audience must name."""
+        self._row = self._session_service.registration
+        if not signed.is_addressed_to(self._claims, self._row):
+            # Refuses a message for nobody whom we know.
+            signed.addressed_to(self._claims)
             raise LaunchForged("The message answers a login at another platform.")
+        self._registration = _for_library(self._row)
         signed.check_party(self._claims, self._row)
         return self
 
@@ -358,10 +377,12 @@ class _Arriving(MessageLaunch[_Posted, _ManyClients, _Logins, _NoCookies]):
 
     def validate_deployment(self) -> Self:
         """A deployment appears with its first valid launch, active or pending as its registration says."""
-        deployment = registrations.take_deployment(self._row, self.message.deployment_id, now=self._now)
+        deployment = self._session_service.deployment
+        if deployment is None:
+            deployment = registrations.take_deployment(self._row, self.message.deployment_id, now=self._now)
         if deployment.state == Standing.PENDING:
             db.session.commit()
-        registrations.check_open(self._row, deployment)
+        registrations.check_open(self._row.state, deployment.state)
         ags = self.message.ags
         granted = scopes.after_launch(
             self._row.granted_scopes,

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from sqlalchemy import insert
@@ -25,7 +26,6 @@ LOGIN_LASTS = timedelta(minutes=10)
 LONGEST = 8_000
 """Characters of one parameter. Anybody may begin a login, and each leaves a row and a redirect."""
 _INSERT = insert(table_of(LoginState))
-_COLUMNS = tuple(column.key for column in table_of(LoginState).columns)
 
 
 @dataclass(frozen=True)
@@ -64,21 +64,21 @@ def begin(params: Mapping[str, str], *, browser: str, fresh: bool = False, now: 
     if not is_ours(target, public_url):
         raise LaunchMalformed("target_link_uri")
     registration = registrations.find(params["iss"], params.get("client_id", "").replace("\0", "") or None)
-    registrations.check_open(registration)
+    registrations.check_open(registration.state)
     offered = storage.target_of(params)
     if offered is None and fresh and platforms.behaviour(registration.platform.product).tells_of_storage:
         offered = storage.ASK
-    login = LoginState(
-        state=secrets.token_urlsafe(32),
-        nonce=secrets.token_urlsafe(32),
-        registration_id=registration.id,
-        browser=browser_hash(browser),
-        fresh=fresh,
-        storage_target=offered if fresh else None,
-        target_link_uri=target,
-        expires_at=now + LOGIN_LASTS,
-    )
-    db.session.execute(_INSERT, {name: getattr(login, name) for name in _COLUMNS})
+    login: dict[str, Any] = {
+        "state": secrets.token_urlsafe(32),
+        "nonce": secrets.token_urlsafe(32),
+        "registration_id": registration.id,
+        "browser": browser_hash(browser),
+        "fresh": fresh,
+        "storage_target": offered if fresh else None,
+        "target_link_uri": target,
+        "expires_at": now + LOGIN_LASTS,
+    }
+    db.session.execute(_INSERT, login)
     request = {
         "scope": "openid",
         "response_type": "id_token",
@@ -87,14 +87,15 @@ def begin(params: Mapping[str, str], *, browser: str, fresh: bool = False, now: 
         "client_id": registration.client_id,
         "redirect_uri": public_url + LAUNCH_PATH,
         "login_hint": params["login_hint"],
-        "state": login.state,
-        "nonce": login.nonce,
+        "state": login["state"],
+        "nonce": login["nonce"],
     }
     if "lti_message_hint" in params:
         request["lti_message_hint"] = params["lti_message_hint"]
-    return LoginRedirect(
-        _with_query(registration.auth_url, request), login.state, storage.offer_for(login, registration)
+    offer = (
+        storage.offer_for(LoginState(**login), registration) if login["storage_target"] is not None else None
     )
+    return LoginRedirect(_with_query(registration.auth_url, request), login["state"], offer)
 
 
 def _with_query(url: str, values: Mapping[str, str]) -> str:

@@ -4,8 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint, false
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, false, select
+from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
 from lti_tool.database import Base
 
@@ -239,6 +239,16 @@ class Launch(Base):
     expires_at: Mapped[datetime]
 
     deployment: Mapped[Deployment] = relationship(lazy="joined")
+    deployment_state: Mapped[str] = column_property(
+        select(Deployment.state).where(Deployment.id == deployment_pk).scalar_subquery()
+    )
+    """Every page asks whether the way in is still open; few need to know more of it than this."""
+    registration_state: Mapped[str] = column_property(
+        select(Registration.state)
+        .join(Deployment, Deployment.registration_id == Registration.id)
+        .where(Deployment.id == deployment_pk)
+        .scalar_subquery()
+    )
 
 
 class NoticeHandler(Base):

@@ -127,7 +127,7 @@ def receive(token: str, *, now: datetime) -> CourseCopied | None:
     deployment = registrations.find_deployment(registration.id, notice.deployment_id)
     if deployment is None:
         raise DeploymentUnknown(notice.deployment_id)
-    registrations.check_open(registration, deployment)
+    registrations.check_open(registration.state, deployment.state)
     if not _first_time(registration.id, notice, ends):
         return None
     log.info("notice received", extra={"registration": registration.id, "kind": notice.kind})

@@ -22,15 +22,13 @@ from lti_tool.lti.addresses import origin_of
 from lti_tool.lti.models import Deployment, Platform, Product, Registration, Standing
 
 _MOST_PLATFORMS = 500
-_MOST_AUDIENCES = 10
 _MOST_FRAME_ORIGINS = 50
 """They stand in a header of every page."""
 
 
-_BY_CLIENTS = select(Registration).where(
-    Registration.issuer == bindparam("issuer"),
-    Registration.client_id.in_(bindparam("clients", expanding=True)),
-)
+_BY_ISSUER = select(Registration).where(Registration.issuer == bindparam("issuer"))
+_BY_CLIENT = _BY_ISSUER.where(Registration.client_id == bindparam("client_id"))
+_BY_CLIENTS = _BY_ISSUER.where(Registration.client_id.in_(bindparam("clients", expanding=True)))
 _DEPLOYMENT = (
     select(Deployment)
     .where(
@@ -185,7 +183,7 @@ def find(issuer: str, client_id: str | None) -> Registration:
     """
     found: Sequence[Registration]
     if client_id is not None:
-        found = for_audience(issuer, [client_id])
+        found = db.session.scalars(_BY_CLIENT, {"issuer": issuer, "client_id": client_id}).all()
     else:
         wanted = select(Registration).where(Registration.issuer == issuer).limit(2)
         active = db.session.scalars(wanted.where(Registration.state == Standing.ACTIVE)).all()
@@ -195,10 +193,9 @@ def find(issuer: str, client_id: str | None) -> Registration:
     return found[0]
 
 
-def for_audience(issuer: str, audiences: Iterable[str]) -> list[Registration]:
+def for_audience(issuer: str, audiences: Sequence[str]) -> list[Registration]:
     """Our registrations with this issuer among the client ids that an id_token is meant for."""
-    wanted = list(audiences)[:_MOST_AUDIENCES]
-    return list(db.session.scalars(_BY_CLIENTS, {"issuer": issuer, "clients": wanted}))
+    return list(db.session.scalars(_BY_CLIENTS, {"issuer": issuer, "clients": audiences}))
 
 
 def find_deployment(registration_id: int, deployment_id: str) -> Deployment | None:
@@ -207,18 +204,18 @@ def find_deployment(registration_id: int, deployment_id: str) -> Deployment | No
     )
 
 
-def check_open(registration: Registration, deployment: Deployment | None = None) -> None:
-    """Whether somebody may come in this way now.
+def check_open(registration: str, deployment: str = Standing.ACTIVE) -> None:
+    """Whether somebody may come in this way now, by how both stand.
 
     :raises PlatformPending, PlatformDisabled, DeploymentPending, DeploymentDisabled: no, and why.
     """
-    if registration.state == Standing.PENDING:
+    if registration == Standing.PENDING:
         raise PlatformPending
-    if registration.state != Standing.ACTIVE:
+    if registration != Standing.ACTIVE:
         raise PlatformDisabled
-    if deployment is None or deployment.state == Standing.ACTIVE:
+    if deployment == Standing.ACTIVE:
         return
-    raise DeploymentPending if deployment.state == Standing.PENDING else DeploymentDisabled
+    raise DeploymentPending if deployment == Standing.PENDING else DeploymentDisabled
 
 
 def take_deployment(registration: Registration, deployment_id: str, *, now: datetime) -> Deployment:

@@ -73,7 +73,7 @@ def open_launch(launch_id: str, *, browser_cookie: str | None, now: datetime) ->
     launch = find_launch(launch_id)
     if launch is None or not belongs(launch, browser_cookie) or launch.expires_at <= now:
         raise SessionOver
-    registrations.check_open(launch.deployment.registration, launch.deployment)
+    registrations.check_open(launch.registration_state, launch.deployment_state)
     return launch
 
 

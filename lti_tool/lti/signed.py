@@ -23,6 +23,7 @@ from lti_tool.lti.models import Registration
 
 LEEWAY = timedelta(seconds=60)
 _RS256 = jwt.get_algorithm_by_name("RS256")
+_MOST_AUDIENCES = 10
 _YEAR_9999 = 253_402_300_800
 
 
@@ -57,16 +58,20 @@ def addressed_to(body: Mapping[str, Any]) -> list[Registration]:
     :raises LaunchMalformed: issuer or audience are missing or wrong.
     :raises PlatformUnknown: there are none.
     """
-    issuer, audience = body.get("iss"), body.get("aud")
-    audiences: list[Any] = audience if isinstance(audience, list) else [audience]
-    if not is_name(issuer):
-        raise LaunchMalformed("iss")
-    if not audiences or not all(is_name(one) for one in audiences):
-        raise LaunchMalformed("aud")
+    issuer, audiences = _parties(body)
     found = registrations.for_audience(issuer, audiences)
     if not found:
         raise PlatformUnknown(issuer)
     return found
+
+
+def is_addressed_to(body: Mapping[str, Any], registration: Registration) -> bool:
+    """Whether this registration, which the caller has, is among those that :func:`addressed_to` would find.
+
+    :raises LaunchMalformed: issuer or audience are missing or wrong.
+    """
+    issuer, audiences = _parties(body)
+    return registration.issuer == issuer and registration.client_id in audiences
 
 
 def check_party(body: Mapping[str, Any], registration: Registration) -> None:
@@ -86,7 +91,7 @@ def check_signature(message: Message, registration: Registration, *, now: dateti
     :raises PlatformSilent: its keys are not known and cannot be fetched.
     :raises PlatformPending, PlatformDisabled: nothing is fetched from its addresses now.
     """
-    registrations.check_open(registration)
+    registrations.check_open(registration.state)
     signed, _, signature = message.token.rpartition(".")
     keys = platform_keys.keys_for(
         registration.jwks_url,
@@ -119,6 +124,17 @@ def check_times(body: Mapping[str, Any], *, now: datetime, oldest: timedelta) ->
 def is_name(value: object) -> TypeGuard[str]:
     """Text that can be looked up: a database knows neither NUL nor half a surrogate pair."""
     return isinstance(value, str) and value != "" and not claims.UNSTORABLE.search(value)
+
+
+def _parties(body: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Issuer and audiences; of these, as many as a message may have."""
+    issuer, audience = body.get("iss"), body.get("aud")
+    audiences: list[Any] = audience if isinstance(audience, list) else [audience]
+    if not is_name(issuer):
+        raise LaunchMalformed("iss")
+    if not audiences or not all(is_name(one) for one in audiences):
+        raise LaunchMalformed("aud")
+    return issuer, audiences[:_MOST_AUDIENCES]
 
 
 def _forged() -> NoReturn:

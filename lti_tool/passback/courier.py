@@ -6,7 +6,9 @@ its row in ``sending``. When the lease has run out another takes it, and looks a
 before sending the same score with the same timestamp again.
 
 What a person set in a gradebook is never overwritten: before a score that follows an earlier one of its cell, the
-results are read. Unless they show nothing, or what we sent ourselves, nothing is sent.
+results are read, and before the 0 of a close-out, which no work stands behind. Unless they show nothing, or what we
+sent ourselves, nothing is sent. The first score for a piece of work goes without a look, since looking would halve the
+rate when a term ends.
 """
 
 import logging
@@ -26,6 +28,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from lti_tool import audit, http
+from lti_tool.credentials.models import Placement
 from lti_tool.database import db
 from lti_tool.lti import pace
 from lti_tool.passback import columns, readback, rules, service
@@ -33,6 +36,7 @@ from lti_tool.passback.gradebook import AgsGradebook, Gradebook, Outgoing, Readi
 from lti_tool.passback.models import Finding, Score, ScoreState, ScoreTry
 from lti_tool.passback.rota import Due, Rota
 from lti_tool.passback.rules import Heard, Next, Seen, Shown, Step
+from lti_tool.people import service as people
 from lti_tool.settings import current
 
 log = logging.getLogger(__name__)
@@ -81,7 +85,10 @@ class _Taken:
     """What earlier rows of the cell may have put there: points, and points possible."""
     overwrites: bool
     asks: Step | None
-    """What to do instead of sending: the course has ended, and this would change a grade that it shows."""
+    """What to do instead of sending: the decision was changed, or the course has ended and this would change a grade
+    that it shows."""
+    undecided: bool
+    """No decision about any work stands behind it."""
     alone: bool
     """The cell has never been owed an older score."""
     troubled: bool
@@ -300,7 +307,8 @@ def _claim(row: Due, now: datetime) -> _Taken | None:
             cell_earlier=() if fresh else _heard_in_cell(score),
             ours=ours,
             overwrites=score.overwrites,
-            asks=_asks(score, now) if ours else None,
+            asks=_asks(score, now) if ours or score.called_off_at is not None else None,
+            undecided=score.decision_id is None,
             alone=row.alone,
             troubled=row.troubled,
         )
@@ -372,6 +380,8 @@ def _ours(score: Score) -> tuple[tuple[Decimal, Decimal], ...]:
 
 
 def _asks(score: Score, now: datetime) -> Step | None:
+    if score.called_off_at is not None:
+        return Step(Next.PARK, rules.CALLED_OFF)
     if score.agreed or not service.has_ended(score.placement_id, now):
         return None
     return Step(Next.PARK, rules.ENDED, cause=rules.Cause.ENDED)
@@ -388,6 +398,8 @@ def _outgoing(score: Score) -> Outgoing:
         comment=score.comment,
         scored_at=score.scored_at,
         submitted_at=score.submitted_at,
+        activity_progress=score.activity_progress,
+        grading_progress=score.grading_progress,
     )
 
 
@@ -398,7 +410,7 @@ def _deliver(taken: _Taken, gradebook: Gradebook, now_fn: Callable[[], datetime]
     try:
         if taken.asks is not None and not rules.read_first(taken.cell_earlier):
             outcome = _Outcome(Reply(Heard.HELD), taken.asks)
-        elif taken.ours or rules.read_first(taken.cell_earlier):
+        elif taken.ours or taken.undecided or rules.read_first(taken.cell_earlier):
             outcome = _look_then_post(taken, gradebook)
         else:
             outcome = _post(taken, gradebook)
@@ -443,12 +455,18 @@ def _look_then_post(taken: _Taken, gradebook: Gradebook) -> _Outcome:
         if seen is Seen.SET and not taken.overwrites:
             reply = replace(reading.reply, heard=Heard.OVERRIDDEN)
             return _Outcome(reply, Step(Next.LEAVE, rules.SET_BY_A_PERSON), reading.shown)
-    elif taken.ours and not taken.overwrites and heard is not Heard.GONE:
-        reply = replace(reading.reply, heard=Heard.REFUSED)
-        return _Outcome(reply, Step(Next.PARK, rules.UNSEEN, cause=rules.Cause.UNSEEN))
+    elif taken.ours and heard is not Heard.GONE and (reading.reply.away or not taken.overwrites):
+        return _unseen(taken, replace(reading.reply, heard=Heard.REFUSED))
     if taken.asks is not None:
         return _Outcome(replace(reading.reply, heard=Heard.HELD), taken.asks)
     return _post(taken, gradebook)
+
+
+def _unseen(taken: _Taken, reply: Reply) -> _Outcome:
+    if reply.away:
+        # A course that has concluded shows no grades either, and takes none: that ends by itself.
+        return _Outcome(reply, _after(taken, reply))
+    return _Outcome(reply, Step(Next.PARK, rules.UNSEEN, cause=rules.Cause.UNSEEN))
 
 
 def _post(taken: _Taken, gradebook: Gradebook) -> _Outcome:
@@ -532,6 +550,9 @@ def _settle(taken: _Taken, record: ScoreTry, outcome: _Outcome, now: datetime, *
         state = ScoreState.SUPERSEDED
     open_still = state is ScoreState.OWED
     tells = state in (ScoreState.OWED, ScoreState.PARKED, ScoreState.OVERRIDDEN)
+    # Whoever has just changed the decision wants nothing of it sent, and there is nothing to ask of anybody.
+    off = Score.called_off_at.is_not(None)
+    parked = state is ScoreState.PARKED
     held = db.session.scalar(
         update(Score)
         .where(
@@ -540,17 +561,20 @@ def _settle(taken: _Taken, record: ScoreTry, outcome: _Outcome, now: datetime, *
             Score.lease_until == taken.lease_until,
         )
         .values(
-            state=state,
-            reason=step.reason if tells else None,
-            cause=step.cause if state is ScoreState.PARKED else None,
+            state=case((off, ScoreState.ABANDONED), else_=state) if parked else state,
+            reason=(case((off, rules.CALLED_OFF), else_=step.reason) if parked else step.reason)
+            if tells
+            else None,
+            cause=step.cause if parked else None,
             due_at=now + step.wait,
             lease_until=None,
             settled_at=None if open_still else now,
             **(_found(outcome.shown, now) if state is ScoreState.OVERRIDDEN else {}),
         )
-        .returning(Score.id)
+        .returning(Score.state)
         .execution_options(synchronize_session=False)
     )
+    state = held or state
     ids = {"score": record.score_id, "heard": record.heard, "status": record.status}
     if held is None:
         log.warning("score lease lost", extra=ids)
@@ -565,6 +589,9 @@ def _settle(taken: _Taken, record: ScoreTry, outcome: _Outcome, now: datetime, *
             )
         if state is ScoreState.OVERRIDDEN:
             _close_earlier(taken, now)
+        if state is ScoreState.PARKED and step.cause is rules.Cause.AWAY:
+            course_id = db.session.get_one(Placement, taken.placement_id).course_id
+            people.look_out_for(course_id, taken.account_id, now=now)
         if record.heard == Heard.GONE:
             columns.lost(taken.placement_id, taken.score.line_item_url, now=now)
             if state is ScoreState.PARKED and columns.moved(taken.placement_id, taken.score.line_item_url):

@@ -29,6 +29,8 @@ class Outgoing:
     comment: str
     scored_at: datetime
     submitted_at: datetime
+    activity_progress: str
+    grading_progress: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,8 @@ class AgsGradebook:
             score.line_item_url,
             ags.ScorePayload(
                 user_id=score.subject,
+                activity_progress=score.activity_progress,
+                grading_progress=score.grading_progress,
                 timestamp=score.scored_at,
                 score_given=score.points,
                 score_maximum=score.points_possible,

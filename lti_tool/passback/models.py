@@ -1,6 +1,8 @@
 """The ledger: every score that Tessera owes a gradebook, and every try to deliver it."""
 
-from datetime import datetime
+import hashlib
+import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -50,7 +52,8 @@ DRIFT = (Finding.OVERRIDDEN, Finding.MISSING, Finding.DIFFERENT)
 
 
 class Score(Base):
-    """One ledger row. What it says never changes; only its state does.
+    """One ledger row. What it says never changes; only its state does. Triggers in the database refuse to change what
+    it says, and ``digest`` is sealed in the audit log when it is owed.
 
     Who and what it is about is copied in plain words of the gradebook (cell, points), so that the row proves
     what was sent even after everything around it has changed.
@@ -77,6 +80,7 @@ class Score(Base):
             postgresql_where=text("state IN ('owed', 'parked')"),
         ),
         UniqueConstraint("placement_id", "account_id", "scored_at"),
+        UniqueConstraint("idempotency_key"),
         Index("ix_score_due", "state", "due_at"),
         Index("ix_score_desk", "deployment_pk", "id"),
         Index("ix_score_desk_state", "deployment_pk", "state", "id"),
@@ -120,6 +124,9 @@ class Score(Base):
     """A person has seen that the platform shows something else, and wants this score there all the same."""
     agreed: Mapped[bool] = mapped_column(default=False, server_default=false())
     """A person who may say so has asked for this very score: it goes even when the course has ended meanwhile."""
+    called_off_at: Mapped[datetime | None]
+    """When the decision behind it was changed to one that gives no points: it is not sent any more, and where the
+    gradebook has it already, a person says what becomes of the points."""
     finding: Mapped[Finding | None]
     shown_points: Mapped[Decimal | None] = mapped_column(Numeric(9, 3))
     """What the platform showed when it was read last; None where it showed no grade, or was not read yet."""
@@ -131,8 +138,38 @@ class Score(Base):
     dealt_with_at: Mapped[datetime | None]
     """When a person dealt with the finding (accepted what the platform shows, or noted why); the audit log says who."""
     dealt_with_note: Mapped[str | None]
+    activity_progress: Mapped[str]
+    """As it is sent (AGS 2.0, section 3.4.6), and fixed like all that is sent."""
+    grading_progress: Mapped[str]
+    idempotency_key: Mapped[str]
+    """Why the row is owed, and to which cell: the same reason never owes the same cell twice. A row that follows others
+    names the newest that the cell had then."""
 
     history: Mapped[list["ScoreTry"]] = relationship(order_by="ScoreTry.id")
+
+    def digest(self) -> str:
+        """SHA-256 over what the row says, in hexadecimal digits; docs/audit-log.md describes it for other software."""
+        said = {
+            "account": self.account_id,
+            "activityProgress": self.activity_progress,
+            "comment": self.comment,
+            "decision": self.decision_id,
+            "gradingProgress": self.grading_progress,
+            "idempotencyKey": self.idempotency_key,
+            "lineItem": self.line_item_url,
+            "placement": self.placement_id,
+            "points": f"{self.points:.3f}",
+            "pointsPossible": f"{self.points_possible:.3f}",
+            "scoredAt": _moment(self.scored_at),
+            "subject": self.subject,
+            "submittedAt": _moment(self.submitted_at),
+        }
+        canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _moment(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class ScoreTry(Base):

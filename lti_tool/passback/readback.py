@@ -383,8 +383,12 @@ def _judge(
     if unchanged and score.finding in DRIFT and found.finding in DRIFT:
         # A late policy's deduction does not become a person's grade by being read again.
         found = rules.Found(score.finding, score.reason)
-    if (found.finding, unchanged) != (score.finding, True):
+    as_sent = found.finding is Finding.SAME and score.finding in (None, Finding.SAME)
+    if (found.finding, unchanged) != (score.finding, True) and not as_sent:
         score.dealt_with_at = score.dealt_with_note = None
+    if score.called_off_at is not None and found.finding in (Finding.OVERRIDDEN, Finding.MISSING):
+        # The decision behind it was changed, and its points do not stand there any more: nothing is left to ask.
+        score.dealt_with_at = now
     if found.finding != score.finding:
         audit.record(
             "gradebook read", "score", score.id, now=now, finding=found.finding, before=score.finding

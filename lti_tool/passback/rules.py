@@ -33,6 +33,11 @@ ENDED = (
     "The course has ended, and after that its gradebook does not change by itself. If the grade is to change all the "
     "same, press “Send again”; if not, say why under “Do not send it”."
 )
+CALLED_OFF = "The decision that it came from was changed, and gives no points any more. So it is not sent."
+LOOKED_FOR = (
+    "The decision that it came from was changed, and gives no points any more. It may have arrived already: Tessera "
+    "only looks, and sends nothing."
+)
 UNSEEN = (
     "Tessera may not read the grades of this platform, so it could not look whether somebody has set another one since "
     "the last score, and sent nothing. Compare the two; “Send again” replaces what the gradebook shows."

@@ -4,7 +4,7 @@ Locks are taken in one order everywhere: people by their account ids, then score
 Whoever owes several people in one transaction therefore begins with ``one_at_a_time`` for all of them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -14,20 +14,26 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from lti_tool import audit
+from lti_tool.audit.digests import Sealed
 from lti_tool.credentials.models import Placement
 from lti_tool.database import db
 from lti_tool.errors import ReasonMissing
 from lti_tool.lti.models import Deployment
-from lti_tool.passback.models import DRIFT, Score, ScoreState
-from lti_tool.passback.rules import ENDED, Cause, over
+from lti_tool.passback.models import DRIFT, Finding, Score, ScoreState, ScoreTry
+from lti_tool.passback.rules import CALLED_OFF, ENDED, LOOKED_FOR, Cause, Heard, over
 from lti_tool.people.models import Account, Course, Membership, Roster, RosterMember, RosterStatus, Term
 
 NO_COLUMN = (
     "This activity has no gradebook column, so there is nowhere to send the score. Ask the instructor to add"
     " the activity again with points, open it once, and then press “Send again”."
 )
+_OWED = "score owed"
+_PROVED_AT_ONCE = 500
 REASON_KEPT = 500
 """Characters of what a person says about a score."""
+COMPLETED, FULLY_GRADED = "Completed", "FullyGraded"
+"""The only progress with which every platform takes a score for final (Moodle wipes a grade with any other)."""
+_KEPT = Decimal("0.001")
 _WAITING = (ScoreState.OWED, ScoreState.PARKED)
 _RACES = 5
 
@@ -59,15 +65,20 @@ def owe(
 
     A score of the same cell that still waits gives way at once; one that is being sent right now goes first,
     and this one follows it. Without a gradebook column the row is parked from the start, so that somebody
-    sees it.
+    sees it. A decision that has owed the cell a score already owes it nothing more: that row is returned as it stands.
 
     :param subject: ``sub`` under which the platform knows the earner.
     :param submitted_at: when the work was handed in; sent as ``submission.submittedAt``.
     :param hold: why a person has to agree before it is sent, in words for that person; None sends it.
     """
     one_at_a_time(account_id)
+    if decision_id is None:
+        cause = _following("close-out", placement.placement_id, account_id)
+    else:
+        cause = f"decision:{decision_id}"
     return _insert(
         Score(
+            idempotency_key=_key(cause, placement.placement_id, account_id),
             reason=hold,
             deployment_pk=placement.deployment_pk,
             registration_id=placement.registration_id,
@@ -116,7 +127,15 @@ def resend(
     # Nobody could look, and whoever presses the button was told to.
     overwrites = overwrites or (actor is not None and old.cause is Cause.UNSEEN)
     agreed = old.agreed or (actor is not None and not for_themselves)
-    score = _after(old, points=old.points, comment=old.comment, overwrites=overwrites, agreed=agreed, now=now)
+    score = _after(
+        old,
+        "again",
+        points=old.points,
+        comment=old.comment,
+        overwrites=overwrites,
+        agreed=agreed,
+        now=now,
+    )
     more = {"overwrites": True} if overwrites else {}
     audit.record("score sent again", "score", old.id, now=now, actor=actor, replaced_by=score.id, **more)
     return score
@@ -170,13 +189,87 @@ def abandon(score_id: int, actor: int, reason: str, *, now: datetime) -> bool:
     return abandoned is not None
 
 
-def keep(score_id: int, actor: int, *, now: datetime) -> bool:
+def call_off(
+    placement_id: int, account_id: int, decisions: Collection[int], *, actor: int, now: datetime
+) -> None:
+    """Give no points any more for these decisions, in the caller's transaction: what has not left is not sent, what may
+    have arrived is looked for, and of what the gradebook has a person says what becomes of it."""
+    one_at_a_time(account_id)
+    points = (
+        Score.placement_id == placement_id,
+        Score.account_id == account_id,
+        Score.decision_id.in_(decisions),
+        Score.points > 0,
+        Score.called_off_at.is_(None),
+    )
+    may_be_there = exists().where(ScoreTry.score_id == Score.id, ScoreTry.heard == Heard.UNKNOWN)
+    affected = db.session.scalars(select(Score.id).where(*points).order_by(Score.id)).all()
+    db.session.execute(
+        update(Score)
+        .where(*points, Score.state.in_(_WAITING), ~may_be_there)
+        .values(state=ScoreState.ABANDONED, reason=CALLED_OFF, settled_at=now, called_off_at=now)
+        .execution_options(synchronize_session="fetch")
+    )
+    db.session.execute(
+        update(Score)
+        .where(*points, Score.state.in_(_WAITING))
+        .values(state=ScoreState.OWED, reason=LOOKED_FOR, cause=None, due_at=now, called_off_at=now)
+        .execution_options(synchronize_session="fetch")
+    )
+    nothing_there = Score.finding.in_((Finding.OVERRIDDEN, Finding.MISSING))
+    db.session.execute(
+        update(Score)
+        .where(*points)
+        .values(called_off_at=now, dealt_with_at=case((nothing_there, now)), dealt_with_note=None)
+        .execution_options(synchronize_session="fetch")
+    )
+    for score_id in affected:
+        audit.record("points called off", "score", score_id, now=now, actor=actor)
+
+
+def says(placement_id: int, account_id: int, points: Decimal, possible: Decimal) -> bool:
+    """Whether the newest score of a cell, sent or not, gives this share of the points already."""
+    newest = db.session.execute(
+        select(Score.points, Score.points_possible)
+        .where(
+            Score.placement_id == placement_id,
+            Score.account_id == account_id,
+            Score.state.not_in((ScoreState.SUPERSEDED, ScoreState.ABANDONED)),
+        )
+        .order_by(Score.scored_at.desc())
+        .limit(1)
+    ).first()
+    return newest is not None and newest.points * possible == points * newest.points_possible
+
+
+def to_ask_after() -> ColumnElement[bool]:
+    """That the gradebook keeps points whose decision was changed, and nobody has said yet what becomes of them."""
+    newer = aliased(Score)
+    followed = exists().where(
+        newer.placement_id == Score.placement_id,
+        newer.account_id == Score.account_id,
+        newer.scored_at > Score.scored_at,
+        newer.state.not_in((ScoreState.SUPERSEDED, ScoreState.ABANDONED)),
+    )
+    return and_(
+        Score.called_off_at.is_not(None),
+        Score.dealt_with_at.is_(None),
+        Score.finding.is_distinct_from(Finding.MISSING),
+        _stands_there(),
+        ~followed,
+    )
+
+
+def keep(score_id: int, actor: int, note: str = "", *, now: datetime) -> bool:
     """Leave the points in the gradebook, although what they were given for was taken back. False if the score does not
-    stand there as accepted any more."""
+    stand there as accepted any more.
+
+    :param note: why; read years later.
+    """
     kept = db.session.scalar(
         update(Score)
         .where(Score.id == score_id, _stands_there())
-        .values(dealt_with_at=now)
+        .values(dealt_with_at=now, dealt_with_note=note.strip()[:REASON_KEPT] or None)
         .returning(Score.id)
         .execution_options(synchronize_session="fetch")
     )
@@ -209,15 +302,23 @@ def take_back(score_id: int, actor: int, reason: str, *, now: datetime) -> Score
     )
     if old is None:
         return None
-    zero = _after(old, points=Decimal(0), comment=comment, agreed=True, now=now)
+    zero = _after(old, "zero", points=Decimal(0), comment=comment, agreed=True, now=now)
     audit.record("points taken back", "score", old.id, now=now, actor=actor, replaced_by=zero.id)
     return zero
 
 
 def _after(
-    old: Score, *, points: Decimal, comment: str, overwrites: bool = False, agreed: bool, now: datetime
+    old: Score,
+    why: str,
+    *,
+    points: Decimal,
+    comment: str,
+    overwrites: bool = False,
+    agreed: bool,
+    now: datetime,
 ) -> Score:
     """A row that follows another of its cell, with the column as it is known today."""
+    cause = _following(why, old.placement_id, old.account_id)
     column, deployment_pk, registration_id = db.session.execute(
         select(Placement.line_item_url, Deployment.id, Deployment.registration_id)
         .join(Deployment, Deployment.id == Placement.deployment_pk)
@@ -225,6 +326,7 @@ def _after(
     ).one()
     return _insert(
         Score(
+            idempotency_key=_key(cause, old.placement_id, old.account_id),
             deployment_pk=deployment_pk,
             registration_id=registration_id,
             placement_id=old.placement_id,
@@ -241,6 +343,19 @@ def _after(
         ),
         now=now,
     )
+
+
+def _following(why: str, placement_id: int, account_id: int) -> str:
+    """Why a row is owed that no decision owes: it follows the newest of its cell, so that of two who do the same at
+    the same moment one does it."""
+    newest = select(func.max(Score.id)).where(
+        Score.placement_id == placement_id, Score.account_id == account_id
+    )
+    return f"{why}:{db.session.scalar(newest) or 0}"
+
+
+def _key(cause: str, placement_id: int, account_id: int) -> str:
+    return f"{cause}/cell:{placement_id}.{account_id}"
 
 
 def _stands_there() -> ColumnElement[bool]:
@@ -333,7 +448,7 @@ def _given_up_for_another(
     )
     parked: Score | None = db.session.scalar(
         update(Score)
-        .where(Score.id == score_id, Score.state == ScoreState.PARKED)
+        .where(Score.id == score_id, Score.state == ScoreState.PARKED, Score.called_off_at.is_(None))
         .values(state=ScoreState.SUPERSEDED, settled_at=now)
         .returning(Score)
     )
@@ -346,6 +461,7 @@ def _given_up_for_another(
         .where(
             Score.id == score_id,
             Score.state.in_((ScoreState.ACCEPTED, ScoreState.CONFIRMED, ScoreState.OVERRIDDEN)),
+            Score.called_off_at.is_(None),
             differs,
             ~followed.exists(),
             *_as_seen(seen),
@@ -406,16 +522,22 @@ def one_at_a_time_for(score_ids: Iterable[int]) -> None:
 
 def _insert(score: Score, *, now: datetime) -> Score:
     """Give the row its time and its place in the cell. A score that a worker puts back at the same moment makes
-    the insert fail; then look again."""
+    the insert fail; then look again. Where the row was owed already, that one is returned and nothing is done."""
     if not score.line_item_url and score.reason is None:
         score.reason = NO_COLUMN
     goes = score.reason is None
     score.state = ScoreState.OWED if goes else ScoreState.PARKED
     score.settled_at = None if goes else now
     score.due_at = score.created_at = now
+    score.activity_progress, score.grading_progress = COMPLETED, FULLY_GRADED
+    # As the database keeps them, so that the digest is of what can be read again.
+    score.points, score.points_possible = score.points.quantize(_KEPT), score.points_possible.quantize(_KEPT)
     cell = (Score.placement_id == score.placement_id, Score.account_id == score.account_id)
     with db.session.no_autoflush:
         for race in range(_RACES):
+            owed = db.session.scalar(select(Score).where(Score.idempotency_key == score.idempotency_key))
+            if owed is not None:
+                return owed
             replaced = db.session.scalars(
                 update(Score)
                 .where(*cell, Score.state.in_(_WAITING))
@@ -433,13 +555,14 @@ def _insert(score: Score, *, now: datetime) -> Score:
             else:
                 break
     audit.record(
-        "score owed",
+        _OWED,
         "score",
         score.id,
         now=now,
         decision=score.decision_id,
         state=score.state,
         replaces=list(replaced),
+        payload=score.digest(),
     )
     return score
 
@@ -448,3 +571,21 @@ def _strictly_after(newest: datetime | None, now: datetime) -> datetime:
     """Whole seconds, because Moodle compares whole seconds and refuses an equal one."""
     second = now.replace(microsecond=0)
     return second if newest is None else max(second, newest + timedelta(seconds=1))
+
+
+def _digests() -> Iterator[list[tuple[int, str]]]:
+    after = 0
+    while rows := db.session.scalars(
+        select(Score).where(Score.id > after).order_by(Score.id).limit(_PROVED_AT_ONCE)
+    ).all():
+        # Whoever reads this ends the transaction between two batches.
+        after = rows[-1].id
+        yield [(row.id, row.digest()) for row in rows]
+
+
+def _there(ids: set[int]) -> set[int]:
+    return set(db.session.scalars(select(Score.id).where(Score.id.in_(ids))))
+
+
+LEDGER = Sealed("score", _OWED, rows=_digests, there=_there)
+"""What the audit log proves of the ledger."""

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Executable, String, and_, bindparam, case, delete, func, insert, select, update
 
 from lti_tool import audit
-from lti_tool.database import db, insert_into, on_sqlite, table_of
+from lti_tool.database import db, insert_into, on_sqlite, plain_rows, table_of
 from lti_tool.database.rows import found_or_added
 from lti_tool.lti.claims import CourseClaim, LaunchMessage
 from lti_tool.lti.models import Deployment, Launch, Platform
@@ -89,7 +89,7 @@ def enter(launch: Launch, message: LaunchMessage, *, now: datetime) -> None:
         "subject": message.subject,
         "context_id": None if claim is None else claim.id,
     }
-    known = db.session.execute(_KNOWN, values).one()
+    known = plain_rows(_KNOWN, values).one()
     account_id = _note_account(platform_id, message, known, now)
     launch.account_id = account_id
     if claim is None:
@@ -142,6 +142,21 @@ def _record(action: str, deployment: Deployment, subject: str, by: By, now: date
         action, "deployment", deployment.id, now=now, actor=by.account_id, via=by.via, subject=subject
     )
     db.session.flush()
+
+
+def look_out_for(course_id: int, account_id: int, *, now: datetime) -> None:
+    """Have this person's next launch in the course noted however soon it comes: something waits for them there."""
+    before = now - SEEN_AGAIN
+    db.session.execute(
+        update(Membership)
+        .where(
+            Membership.course_id == course_id,
+            Membership.account_id == account_id,
+            Membership.seen_at > before,
+        )
+        .values(seen_at=before)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def may_open_desk(launch: Launch) -> bool:

@@ -51,6 +51,8 @@ COLUMNS = (
     "Read back (UTC)",
     "Difference dealt with (UTC)",
     "Note on the difference",
+    "Progress sent",
+    "Idempotency key",
 )
 PEOPLE = ("LMS user id", "Name", "SIS id", "LMS course id", "Course", "Section")
 _DECISIONS = {Outcome.DEMONSTRATED: "Demonstrated", Outcome.NOT_YET: "Not yet demonstrated"}
@@ -149,7 +151,9 @@ def _cells(row: LedgerRow) -> tuple[Cell, ...]:
         row.activity,
         row.credential,
         row.version,
-        None if row.outcome is None else _DECISIONS[row.outcome],
+        None
+        if row.outcome is None
+        else _DECISIONS[row.outcome] + (", changed later" if row.called_off_at else ""),
         row.decided_at,
         row.submitted_at,
         row.points,
@@ -169,6 +173,8 @@ def _cells(row: LedgerRow) -> tuple[Cell, ...]:
         row.read_at,
         row.dealt_with_at,
         row.dealt_with_note,
+        f"{row.activity_progress}, {row.grading_progress}",
+        row.idempotency_key,
     )
 
 

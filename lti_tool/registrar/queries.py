@@ -108,6 +108,9 @@ class LedgerRow:
     comment: str
     scored_at: datetime
     submitted_at: datetime
+    activity_progress: str
+    grading_progress: str
+    idempotency_key: str
     section: str | None
     state: ScoreState
     finding: Finding | None
@@ -121,6 +124,8 @@ class LedgerRow:
     due_at: datetime
     tries: int
     settled_at: datetime | None
+    called_off_at: datetime | None
+    """When the decision behind it was changed to one that gives no points."""
     last: LastTry | None
 
     @property
@@ -370,6 +375,9 @@ def _row(found: Row[*tuple[Any, ...]], last: LastTry | None) -> LedgerRow:
         comment=score.comment,
         scored_at=score.scored_at,
         submitted_at=score.submitted_at,
+        activity_progress=score.activity_progress,
+        grading_progress=score.grading_progress,
+        idempotency_key=score.idempotency_key,
         section=found.section_sis_id,
         finding=score.finding,
         shown_points=score.shown_points,
@@ -383,6 +391,7 @@ def _row(found: Row[*tuple[Any, ...]], last: LastTry | None) -> LedgerRow:
         due_at=score.due_at,
         tries=score.tries,
         settled_at=score.settled_at,
+        called_off_at=score.called_off_at,
         last=last,
     )
 

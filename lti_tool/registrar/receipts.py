@@ -8,6 +8,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
+from lti_tool.assessment.models import Decision
 from lti_tool.badges.models import Badge
 from lti_tool.credentials.models import Placement
 from lti_tool.database import db
@@ -34,11 +35,13 @@ class Wanted(StrEnum):
 @dataclass(frozen=True)
 class CoursePage:
     """A page of a course's scores. ``to_review`` are those of which the gradebook shows 0 while the badge stands,
-    ``revoked`` those whose badge was revoked while the gradebook keeps the points."""
+    ``revoked`` those whose badge was revoked while the gradebook keeps the points, ``called_off`` those whose decision
+    was changed while it does."""
 
     rows: tuple[LedgerRow, ...]
     to_review: frozenset[int]
     revoked: frozenset[int]
+    called_off: frozenset[int]
     counts: dict[Wanted, int]
     number: int
     pages: int
@@ -57,7 +60,13 @@ def of_course(course_id: int, wanted: Wanted, number: int, size: int = PAGE_SIZE
     chosen = select(Score.id).where(*(asks if wanted is Wanted.ATTENTION else (there,)))
     ids = db.session.scalars(chosen.order_by(Score.id.desc()).limit(size).offset((number - 1) * size)).all()
     return CoursePage(
-        queries.rows_of(ids), zero_under_badge(ids), points_without_badge(ids), counts, number, pages
+        queries.rows_of(ids),
+        zero_under_badge(ids),
+        points_without_badge(ids),
+        points_called_off(ids),
+        counts,
+        number,
+        pages,
     )
 
 
@@ -72,15 +81,20 @@ def in_course(course_id: int) -> int:
 
 def needs_somebody() -> ColumnElement[bool]:
     """That a score is for a person to look at."""
-    return or_(Score.state == ScoreState.PARKED, service.open_finding(), _without_badge())
+    return or_(
+        Score.state == ScoreState.PARKED, service.open_finding(), _without_badge(), service.to_ask_after()
+    )
 
 
 def zero_under_badge(score_ids: Collection[int]) -> frozenset[int]:
     """Of these scores, those of which the gradebook shows 0, set by somebody, while the badge of the same decision
     stands: one of the two says something wrong about the earner."""
+    mine, about_the_same = aliased(Decision), aliased(Decision)
     rows = db.session.scalars(
         select(Score.id)
-        .join(Badge, Badge.decision_id == Score.decision_id)
+        .join(mine, mine.id == Score.decision_id)
+        .join(about_the_same, about_the_same.submission_id == mine.submission_id)
+        .join(Badge, Badge.decision_id == about_the_same.id)
         .where(
             Score.id.in_(score_ids),
             service.open_finding(),
@@ -98,8 +112,17 @@ def points_without_badge(score_ids: Collection[int]) -> frozenset[int]:
     return frozenset(db.session.scalars(select(Score.id).where(Score.id.in_(score_ids), _without_badge())))
 
 
+def points_called_off(score_ids: Collection[int]) -> frozenset[int]:
+    """Of these scores, those whose decision was changed since to one that gives no points, while the gradebook keeps
+    them. That is asked once as well."""
+    return frozenset(
+        db.session.scalars(select(Score.id).where(Score.id.in_(score_ids), service.to_ask_after()))
+    )
+
+
 def _without_badge() -> ColumnElement[bool]:
     newer, standing = aliased(Score), aliased(Badge)
+    mine, about_the_same = aliased(Decision), aliased(Decision)
     # The last part of a stack and the stack itself come from one decision, and have a badge each.
     of_the_same = or_(
         and_(Placement.stack_id.is_(None), Badge.credential_id.is_not(None)),
@@ -107,15 +130,19 @@ def _without_badge() -> ColumnElement[bool]:
     )
     revoked = (
         select(Badge.id)
+        .join(about_the_same, about_the_same.id == Badge.decision_id)
+        .join(mine, mine.submission_id == about_the_same.submission_id)
         .join(Placement, Placement.id == Score.placement_id)
         .where(
-            Badge.decision_id == Score.decision_id,
+            # From the score's own decision, or from an earlier one that it took the place of.
+            mine.id == Score.decision_id,
             of_the_same,
             Badge.revoked_at.is_not(None),
             or_(Score.dealt_with_at.is_(None), Score.dealt_with_at < Badge.revoked_at),
             ~exists().where(
-                standing.decision_id == Badge.decision_id,
+                standing.person_id == Badge.person_id,
                 standing.revoked_at.is_(None),
+                standing.credential_id.is_not_distinct_from(Badge.credential_id),
                 standing.stack_id.is_not_distinct_from(Badge.stack_id),
             ),
         )
@@ -128,7 +155,7 @@ def _without_badge() -> ColumnElement[bool]:
         newer.state.not_in((ScoreState.SUPERSEDED, ScoreState.ABANDONED)),
     )
     kept = Score.state.in_((ScoreState.ACCEPTED, ScoreState.CONFIRMED))
-    return and_(kept, Score.points > 0, revoked.exists(), ~followed)
+    return and_(kept, Score.points > 0, Score.called_off_at.is_(None), revoked.exists(), ~followed)
 
 
 def of_cell(placement_id: int, account_id: int) -> LedgerRow | None:

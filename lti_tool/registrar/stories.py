@@ -58,6 +58,8 @@ class HandIn:
     decided_at: datetime | None
     by: str | None
     superseded: bool
+    why: str | None
+    """Of a decision that took an earlier one's place."""
 
 
 @dataclass(frozen=True)
@@ -352,6 +354,7 @@ def _hand_ins(decision_id: int | None) -> tuple[HandIn, ...]:
             decided_at=None if decision is None else decision.decided_at,
             by=None if decision is None else called(name, person_id),
             superseded=decision is not None and decision.superseded_at is not None,
+            why=None if decision is None else decision.why,
         )
         for work, decision, name, person_id in found
     )

@@ -46,6 +46,11 @@ _PLAINLY = {
     Shown.NOT_SENT: "A person has decided that it is not sent.",
 }
 """Where no row has a reason of its own."""
+_ASKED = (
+    "The decision behind it was changed since. The gradebook keeps the points until the faculty of the course say what "
+    "becomes of them."
+)
+_LEFT = "The decision behind it was changed since, and the faculty of the course have left the points as they are."
 
 
 def state_of(row: LedgerRow) -> tuple[str, str]:
@@ -80,6 +85,8 @@ def why(standing: Standing) -> str:
 def of_score(row: LedgerRow) -> str:
     """Why the gradebook shows what it shows of this score."""
     match row.shown:
+        case Shown.ACCEPTED | Shown.CONFIRMED if row.called_off_at is not None:
+            return _LEFT if row.dealt_with_at is not None else _ASKED
         case Shown.DIFFERS if row.finding is Finding.MISSING and not row.reason:
             return "The LMS took the score, but its gradebook shows none now."
         case Shown.WAITING | Shown.ATTENTION | Shown.NOT_SENT | Shown.DIFFERS | Shown.SETTLED if row.reason:

@@ -17,7 +17,7 @@ from lti_tool.badges.achievements import ASSESSED_BY_ONE
 from lti_tool.credentials.models import Credential, Version
 from lti_tool.credentials.queries import current_id, current_of, published, stack_by_id, stacks_asking
 from lti_tool.credentials.rules import PassRule, ways_on
-from lti_tool.credit.service import rules_of
+from lti_tool.credit.queries import said_of
 from lti_tool.database import db
 from lti_tool.routes.guards import Visit, Who, allow
 from lti_tool.settings import current
@@ -139,14 +139,16 @@ def _earlier(
     return earlier_result(mine.id, visit.activity.course_id)
 
 
-def about_page(visit: Visit, credential: Credential, here: Attempt | None, *, newcomer: bool = False) -> str:
-    """What a micro-credential asks, with the way on from here. ``newcomer``: they are known to have begun nothing."""
+def about_page(
+    visit: Visit, credential: Credential, here: Attempt | None, *, version_id: int | None = None
+) -> str:
+    """What a micro-credential asks, with the way on from here. ``version_id``: of its current version, if known."""
     mine = None
-    if not newcomer:
+    if not visit.newcomer:
         mine = queries.attempts_of(visit.person_id, [credential.id], rehearsal=visit.rehearsal).get(
             credential.id
         )
-    version = published(mine.version_id if mine else current_id(credential.id))
+    version = published(mine.version_id if mine else version_id or current_id(credential.id))
     linked = here is not None and mine is not None and here.id == mine.id
     in_stack = visit.activity.stack_id is not None
     another = here is not None and here.version.credential_id != credential.id
@@ -165,7 +167,7 @@ def about_page(visit: Visit, credential: Credential, here: Attempt | None, *, ne
         switching=switching,
         fixed=switching and here is not None and _handed_in(here),
         needed=PassRule(version.pass_kind, version.pass_percent).needed(len(version.criteria)),
-        credit=rules_of(version.id),
+        credit=said_of(version.id),
         stacks=stacks_asking(credential.id),
         assessed_by_one=ASSESSED_BY_ONE,
         taken_back=queries.taken_back(mine) if mine else None,

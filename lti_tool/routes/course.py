@@ -16,7 +16,7 @@ from lti_tool.closing import queries as closing
 from lti_tool.credentials import queries as credentials
 from lti_tool.credentials.models import Placement, Version
 from lti_tool.credentials.rules import ScorePolicy, policy_of
-from lti_tool.credit.service import rules_of
+from lti_tool.credit.queries import said_of
 from lti_tool.database import db
 from lti_tool.errors import AlreadyDecided, NotHere, OwnWork
 from lti_tool.lti.platforms import behaviour
@@ -99,7 +99,7 @@ def preview(visit: Visit, key: str) -> ResponseReturnValue:
         "course/preview.html",
         visit=visit,
         version=version,
-        credit=rules_of(version.id),
+        credit=said_of(version.id),
         stacks=credentials.stacks_asking(version.credential_id),
         assessed_by_one=ASSESSED_BY_ONE,
     )

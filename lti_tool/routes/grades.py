@@ -80,7 +80,7 @@ def _do(asked: str, story: Story, actor: int) -> tuple[str, int]:
             done = service.note(score_id, actor, request.form.get("why", "", type=text), now=now, seen=seen)
             return "explained" if done else "not-parked", score_id
         case "keep":
-            kept = service.keep(score_id, actor, now=now)
+            kept = service.keep(score_id, actor, request.form.get("note", "", type=text), now=now)
             return "left-as-it-is" if kept else "not-parked", score_id
         case "zero":
             zero = service.take_back(score_id, actor, request.form.get("reason", "", type=text), now=now)
@@ -114,6 +114,7 @@ def _page(visit: Visit, story: Story, *, error: tuple[str, str] | None = None, c
         override_note=product.override_note,
         to_review=story.row.id in receipts.zero_under_badge([story.row.id]),
         revoked=story.row.id in receipts.points_without_badge([story.row.id]),
+        called_off=story.row.id in receipts.points_called_off([story.row.id]),
         own=story.row.person_id == visit.person_id,
         error=error,
         changed=changed,

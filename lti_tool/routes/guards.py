@@ -38,19 +38,21 @@ from lti_tool.people.models import Account, Course, Purpose
 from lti_tool.people.service import may_open_desk
 from lti_tool.routes.stays import Administrator, Return
 from lti_tool.settings import current
+from lti_tool.submissions.models import Attempt
 
 JUST_OPENED = "opened"
 """In the query of the first page after a launch was bound to a new cookie. If none comes with that, none is kept."""
 View = TypeVar("View", bound=Callable[..., ResponseReturnValue])
 _ABOUT_WORK = frozenset({"choice", "work", "results", "rehearsal"})
 """Groups of pages about one piece of work, of which an activity that is a whole stack has several."""
+_WORKED = select(Attempt.id).where(Attempt.person_id == Account.person_id).exists()
 _VISIT = (
-    select(Launch, Account, Course, Placement)
+    select(Launch, Account, Course, Placement, _WORKED.label("worked"))
     .outerjoin(Account, Account.id == Launch.account_id)
     .outerjoin(Course, Course.id == Launch.course_id)
     .outerjoin(Placement, Placement.id == Launch.placement_id)
     .where(Launch.id == bindparam("launch_id"))
-    .options(lazyload(Placement.course))
+    .options(lazyload(Placement.course), lazyload(Launch.deployment))
 )
 
 
@@ -89,6 +91,8 @@ class Visit:
     placement: Placement | None
     part: str | None = None
     """In an activity that is a whole stack: the key of the part that the page is about, where it is about one."""
+    newcomer: bool = False
+    """The person has never begun anything, so there is no work to look for."""
 
     @property
     def launch_id(self) -> str:
@@ -135,13 +139,11 @@ def allow(who: Who) -> Callable[[View], View]:
     def guard(view: View) -> View:
         @wraps(view)
         def guarded(**path: Any) -> ResponseReturnValue:
-            if who is Who.PLATFORM:
-                return view(**path)
             if who is Who.ARRIVING:
                 _check_origin()
-                return view(**path)
             if who is Who.ANYONE:
                 _check_form()
+            if who in (Who.PLATFORM, Who.ARRIVING, Who.ANYONE):
                 return view(**path)
             if who is Who.ADMINISTRATOR:
                 administrator = g.administrator = _administrator(path)
@@ -209,8 +211,8 @@ def _visit(launch_id: str) -> Visit:
     assert account is not None
     placement = None if launch.placement_id is None else db.session.get(Placement, launch.placement_id)
     course = None if launch.course_id is None else db.session.get(Course, launch.course_id)
-    del together
-    return Visit(launch, account, course, placement, _part(placement))
+    newcomer = together is not None and not together.worked
+    return Visit(launch, account, course, placement, _part(placement), newcomer)
 
 
 def _part(placement: Placement | None) -> str | None:

@@ -71,6 +71,10 @@ NOTICES: dict[str, tuple[str, str]] = {
         "success",
         "Recorded: not yet demonstrated. The earner sees your feedback and can hand in again.",
     ),
+    "decision-changed": (
+        "success",
+        "Recorded. This decision counts now; the earner sees it, what it replaces, and your reason.",
+    ),
     "privacy-reported": (
         "success",
         "Thank you. The evidence is hidden from everybody. Please look at it under “Privacy problems”.",

@@ -10,7 +10,7 @@ from lti_tool.badges import endorsements, images
 from lti_tool.badges import queries as badges
 from lti_tool.badges.achievements import ASSESSED_BY_ONE, address, stack_address
 from lti_tool.credentials import queries
-from lti_tool.credit.service import rules_of
+from lti_tool.credit.queries import said_of
 from lti_tool.database import db
 from lti_tool.routes import badge_files, previews, verify
 from lti_tool.routes.forms import whole
@@ -59,7 +59,7 @@ def credential(key: str, number: int | None = None) -> ResponseReturnValue:
     return render_template(
         "public/credential.html",
         version=version,
-        credit=rules_of(version.id),
+        credit=said_of(version.id),
         stacks=queries.stacks_asking(version.credential_id),
         assessed_by_one=ASSESSED_BY_ONE,
         endorsements=endorsements.standing([address(key, version.number)], now=clock.now()),

@@ -122,6 +122,12 @@ PAGES: dict[type[errors.Refused], Page] = {
         "A decision about this work was recorded in the meantime, here in another tab or by a colleague.",
         "Open the activity again to see it.",
     ),
+    errors.NewerWork: Page(
+        409,
+        "Newer work was handed in",
+        "The earner has handed in again, so what is decided about the earlier work counts for nothing any more.",
+        "Open the activity again and decide about the newer work.",
+    ),
     errors.OwnWork: Page(
         403,
         "This is your own work",
@@ -211,12 +217,6 @@ PAGES: dict[type[errors.Refused], Page] = {
         "No mail can be sent from here",
         "This Tessera has no mail server, so it cannot send you a link.",
         "Ask the program that awarded the badge: its operator can give you a personal link.",
-    ),
-    errors.SelectionRefused: Page(
-        422,
-        "Please choose again",
-        "Nothing was chosen, or your course does not accept the choice.",
-        "Go back and choose a micro-credential from the list.",
     ),
 }
 

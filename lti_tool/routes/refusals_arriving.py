@@ -204,4 +204,10 @@ ARRIVING: dict[type[errors.Refused], Page] = {
         "so it opens only for the people on its access list.",
         "Ask the operator of Tessera to run the command below, then open Tessera again.",
     ),
+    errors.SelectionRefused: Page(
+        422,
+        "Please choose again",
+        "Nothing was chosen, or your course does not accept the choice.",
+        "Go back and choose a micro-credential from the list.",
+    ),
 }

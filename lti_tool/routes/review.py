@@ -45,8 +45,8 @@ class Typed:
 @allow(Who.FACULTY)
 def read(visit: Visit, submission_id: int) -> ResponseReturnValue:
     """One submission, to be rated; or, once it is decided, what was decided."""
-    submission = _readable(visit, submission_id)
-    if submission.attempt.state is AttemptState.SUBMITTED and _is_last(submission):
+    submission = readable(visit, submission_id)
+    if submission.attempt.state is AttemptState.SUBMITTED and submissions.is_newest(submission):
         marks, feedback = queries.draft_of(submission_id, visit.account.id)
         return _form(visit, submission, Typed(marks, feedback, None))
     history = queries.history(submission.attempt_id)
@@ -61,6 +61,7 @@ def read(visit: Visit, submission_id: int) -> ResponseReturnValue:
         work=handed_in,
         rubric=rubric_of(handed_in.version),
         decided=decided,
+        changeable=submissions.is_newest(submission),
         ratings={criterion.key: criterion for criterion in decided.criteria},
     )
 
@@ -69,8 +70,8 @@ def read(visit: Visit, submission_id: int) -> ResponseReturnValue:
 @allow(Who.FACULTY)
 def record(visit: Visit, submission_id: int) -> ResponseReturnValue:
     """Keep the draft, or record the decision; refused ones come back with everything that was typed."""
-    submission = _readable(visit, submission_id)
-    typed = _typed(request.form)
+    submission = readable(visit, submission_id)
+    typed = typed_in(request.form)
     if request.form.get("intent") != "decide":
         service.save_assessment(submission_id, visit.account.id, typed.marks, typed.feedback, now=clock.now())
         db.session.commit()
@@ -114,7 +115,7 @@ def problem(visit: Visit, submission_id: int, evidence_id: int) -> ResponseRetur
 def report(visit: Visit, submission_id: int, evidence_id: int) -> ResponseReturnValue:
     """Hide the piece at once."""
     _piece(visit, submission_id, evidence_id)
-    note = _tidy(request.form.get("note", ""))
+    note = tidy(request.form.get("note", ""))
     submissions.report_privacy_problem(evidence_id, visit.account.id, note, now=clock.now())
     hide_evidence(evidence_id, actor=visit.account.id, now=clock.now())
     db.session.commit()
@@ -138,7 +139,7 @@ def _refused(
     visit: Visit, submission_id: int, typed: Typed, errors: Sequence[tuple[str, str]]
 ) -> ResponseReturnValue:
     db.session.rollback()
-    return _form(visit, _readable(visit, submission_id), typed, errors), 422
+    return _form(visit, readable(visit, submission_id), typed, errors), 422
 
 
 def _same_again(visit: Visit, submission: Submission, typed: Typed) -> bool:
@@ -174,15 +175,15 @@ def _form(visit: Visit, submission: Submission, typed: Typed, errors: Sequence[t
         typed=typed,
         errors=errors,
         needed=service.pass_rule(version).needed(len(version.criteria)),
-        judged=_judged(version, typed.marks),
-        score=_score(visit, version, typed.marks),
+        judged=judged_by(version, typed.marks),
+        score=score_by(visit, version, typed.marks),
         earlier=[
             item for item in queries.history(submission.attempt_id) if item.submission_id != submission.id
         ],
     )
 
 
-def _judged(version: Version, marks: Mapping[str, Mark]) -> str | None:
+def judged_by(version: Version, marks: Mapping[str, Mark]) -> str | None:
     """What the ratings mean so far; nothing before the first."""
     if not any(mark.level for mark in marks.values()):
         return None
@@ -190,7 +191,7 @@ def _judged(version: Version, marks: Mapping[str, Mark]) -> str | None:
     return judged.reason
 
 
-def _score(visit: Visit, version: Version, marks: Mapping[str, Mark]) -> str | None:
+def score_by(visit: Visit, version: Version, marks: Mapping[str, Mark]) -> str | None:
     """What the gradebook gets by the ratings so far; nothing before the last of them."""
     if any(criterion.key not in marks or not marks[criterion.key].level for criterion in version.criteria):
         return None
@@ -199,7 +200,7 @@ def _score(visit: Visit, version: Version, marks: Mapping[str, Mark]) -> str | N
     return None if score is None else number(score)
 
 
-def _readable(visit: Visit, submission_id: int) -> Submission:
+def readable(visit: Visit, submission_id: int) -> Submission:
     """The submission, if this person may judge it and there is something to judge."""
     submission = queries.submission_in_course(submission_id, visit.activity.course_id)
     if submission.attempt.person_id == visit.person_id:
@@ -209,29 +210,27 @@ def _readable(visit: Visit, submission_id: int) -> Submission:
     return submission
 
 
-def _is_last(submission: Submission) -> bool:
-    return submission.number == max(other.number for other in submission.attempt.submissions)
-
-
 def _piece(visit: Visit, submission_id: int, evidence_id: int) -> Evidence:
     """A piece of the submission that nobody has hidden."""
-    _readable(visit, submission_id)
+    readable(visit, submission_id)
     piece = db.session.get(SubmittedEvidence, (submission_id, evidence_id))
     if piece is None or piece.evidence.hidden_at is not None:
         raise NotHere
     return piece.evidence
 
 
-def _typed(form: MultiDict[str, str]) -> Typed:
+def typed_in(form: MultiDict[str, str]) -> Typed:
+    """What an assessor's form brings."""
     keys = {name.partition("-")[2] for name in form if name.startswith(("level-", "comment-"))}
     marks = {
-        key: Mark(form.get(f"level-{key}") or None, _tidy(form.get(f"comment-{key}", ""))) for key in keys
+        key: Mark(form.get(f"level-{key}") or None, tidy(form.get(f"comment-{key}", ""))) for key in keys
     }
     chosen = form.get("outcome")
     outcome = Outcome(chosen) if chosen in set(Outcome) else None
-    return Typed(marks, _tidy(form.get("feedback", "")), outcome)
+    return Typed(marks, tidy(form.get("feedback", "")), outcome)
 
 
-def _tidy(text: str) -> str:
+def tidy(text: str) -> str:
+    """As it is kept."""
     # Browsers send CRLF; PostgreSQL takes no NUL.
     return text.replace("\r\n", "\n").replace("\x00", "").strip()

@@ -6,7 +6,7 @@ from flask import request
 
 from lti_tool import errors
 
-NOT_SAVED = (errors.SessionOver, errors.StayOver, errors.FormStale, errors.WorkClosed)
+NOT_SAVED = (errors.SessionOver, errors.StayOver, errors.FormStale, errors.WorkClosed, errors.NewerWork)
 _WRITING = {
     "answer": "{}",
     "comment": "Comment on {}",
@@ -14,6 +14,7 @@ _WRITING = {
     "level": "Level chosen for {}",
     "link": "Link for {}",
     "note": "Note",
+    "why": "Reason for the change",
 }
 """How fields that cost people work are called, by the first part of their name."""
 _SPACE = re.compile(r"\s")

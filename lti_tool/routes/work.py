@@ -35,14 +35,12 @@ def receive_words_first() -> None:
 @allow(Who.EARNER)
 def overview(visit: Visit) -> ResponseReturnValue:
     """Where the earner is: reading and working, waiting, or with feedback to read."""
-    newcomer = not queries.has_worked(visit.person_id)
-    attempt = None if newcomer else attempt_of(visit)
+    attempt = None if visit.newcomer else attempt_of(visit)
     if attempt is None:
-        offered = offered_in(visit.activity)
-        choices = [one.credential for one in offered if visit.part in (None, one.credential.key)]
-        if len(choices) != 1:
+        offered = [one for one in offered_in(visit.activity) if visit.part in (None, one.credential.key)]
+        if len(offered) != 1:
             return redirect(visit.url("choice.choose"), code=303)
-        return about_page(visit, choices[0], None, newcomer=newcomer)
+        return about_page(visit, offered[0].credential, None, version_id=offered[0].version_id)
     match attempt.state:
         case AttemptState.SUBMITTED:
             number = attempt.submissions[-1].number

@@ -145,7 +145,6 @@ def _linked(link: type[Rehearsal | AttemptPlacement]) -> Select[Attempt]:
     )
 
 
-_ANY = select(Attempt.id).where(Attempt.person_id == bindparam("person_id")).limit(1)
 _HERE = {False: _linked(AttemptPlacement), True: _linked(Rehearsal)}
 _ON_THESE = (
     select(Attempt)
@@ -158,11 +157,6 @@ _ON_THESE = (
     .options(joinedload(Attempt.version), selectinload(Attempt.submissions))
     .order_by(Version.number, Attempt.round)
 )
-
-
-def has_worked(person_id: int) -> bool:
-    """Whether this person ever began anything. Where not, there is nothing to look for."""
-    return db.session.execute(_ANY, {"person_id": person_id}).first() is not None
 
 
 def attempt_here(

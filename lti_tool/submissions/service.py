@@ -24,6 +24,7 @@ from lti_tool.errors import (
     CredentialRetired,
     EvidenceHidden,
     LinkInvalid,
+    NewerWork,
     NotHere,
     SubmissionWithdrawn,
     TooManyFiles,
@@ -82,7 +83,7 @@ def open_attempt(
     """
     if db.session.get(PlacementChoice, (placement_id, credential_id)) is None:
         raise NotHere
-    _one_at_a_time(person_id)
+    one_at_a_time(person_id)
     link = Rehearsal if rehearsal else AttemptPlacement
     in_stack = db.session.get_one(Placement, placement_id).stack_id is not None
     if not in_stack:
@@ -99,7 +100,7 @@ def open_attempt(
 
 def take_stack(person_id: int, placement_id: int, account_id: int, *, now: datetime) -> None:
     """Note that the person takes the stack of this activity; a second time changes nothing."""
-    _one_at_a_time(person_id)
+    one_at_a_time(person_id)
     if db.session.get(StackEarner, (placement_id, account_id)) is not None:
         return
     db.session.add(StackEarner(placement_id=placement_id, account_id=account_id, created_at=now))
@@ -107,7 +108,7 @@ def take_stack(person_id: int, placement_id: int, account_id: int, *, now: datet
     audit.record("stack taken", "placement", placement_id, now=now, actor=account_id)
 
 
-def _one_at_a_time(person_id: int) -> None:
+def one_at_a_time(person_id: int) -> None:
     """What a person starts, switches and hands in happens one after the other: two tabs that choose differently would
     both stay linked, or hand in what the other has just unlinked."""
     db.session.execute(
@@ -419,7 +420,7 @@ def hand_in(
     :raises WorkClosed: it is with an assessor already, or demonstrated.
     :raises ChangedElsewhere: it was changed in this very moment.
     """
-    _one_at_a_time(person_id)
+    one_at_a_time(person_id)
     attempt = _standing(attempt_id)
     if attempt.person_id != person_id:
         raise NotHere
@@ -496,6 +497,40 @@ def settle(submission_id: int, state: AttemptState, *, now: datetime) -> Attempt
     )
     if attempt is None:
         raise AlreadyDecided
+    return attempt
+
+
+def is_newest(submission: Submission) -> bool:
+    """Whether nothing newer was handed in of the same work, but for what was taken back."""
+    standing = [one.number for one in submission.attempt.submissions if one.withdrawn_at is None]
+    return submission.number == max(standing, default=0)
+
+
+def resettle(submission_id: int, before: AttemptState, after: AttemptState, *, now: datetime) -> Attempt:
+    """Let a decision that takes an earlier one's place take effect on the work.
+
+    :param before: where the earlier decision left the work.
+    :raises NewerWork: the earner has handed in again since.
+    """
+    submission, newer = db.session.get_one(Submission, submission_id), aliased(Submission)
+    changed = {"revision": Attempt.revision + 1, "saved_at": now, "note": ""} if after is not before else {}
+    attempt = db.session.scalar(
+        update(Attempt)
+        .where(
+            Attempt.id == submission.attempt_id,
+            Attempt.state == before,
+            ~exists().where(
+                newer.attempt_id == submission.attempt_id,
+                newer.number > submission.number,
+                newer.withdrawn_at.is_(None),
+            ),
+        )
+        .values(state=after, **changed)
+        .returning(Attempt)
+        .execution_options(**_FRESH)
+    )
+    if attempt is None:
+        raise NewerWork
     return attempt
 
 

@@ -1,6 +1,7 @@
 """Migrations on SQLite and PostgreSQL: what they make, what they keep, and that they happen whole or not at all."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,14 +9,19 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import MetaData, select, text
 from sqlalchemy.exc import DBAPIError
 
 from lti_tool.database import Base, db, schema
+from lti_tool.passback.models import Score
 from tests.database.definitions import definitions
 from tests.database.filled import counted, fill_everywhere, table_names
+from tests.passback.gradebooks import owe
+from tests.support.apps import NOON
+from tests.support.cast import build_bare_campus
 
 VERSIONS = Path(schema.migrate.directory) / "versions"
 REBUILD = '''"""Change a table that others refer to, as later versions will."""
@@ -128,6 +134,32 @@ def test_every_table_goes_and_comes_back_on_a_filled_database(empty: Flask):
         schema.upgrade()
         assert table_names() == set(rows)
         assert schema.revision() == schema.newest()
+
+
+def test_scores_that_stand_already_get_a_key_that_keeps_their_decision_from_owing_again(empty: Flask):
+    with empty.app_context():
+        schema.upgrade()
+        owe(build_bare_campus())
+        db.session.remove()
+        before_that = ScriptDirectory.from_config(schema.config()).get_revision("2026_11_23_d").down_revision
+        command.downgrade(schema.config(), str(before_that))
+        before = MetaData()
+        before.reflect(db.engine, only=["score"])
+        table = before.tables["score"]
+        with db.engine.begin() as connection:
+            row = connection.execute(select(table)).one()._asdict()
+            sent_again = {"id": row["id"] + 1, "state": "accepted", "scored_at": NOON + timedelta(days=1)}
+            connection.execute(table.insert().values(row | sent_again))
+        schema.upgrade()
+
+        first, again = db.session.scalars(select(Score).order_by(Score.id))
+        cell = f"cell:{first.placement_id}.{first.account_id}"
+        assert first.idempotency_key == f"decision:{first.decision_id}/{cell}"
+        assert again.idempotency_key == f"row:{again.id}"
+        assert (again.activity_progress, again.grading_progress) == ("Completed", "FullyGraded")
+        db.session.rollback()
+        with pytest.raises(DBAPIError, match="What a score says"), db.engine.begin() as connection:
+            connection.execute(text("UPDATE score SET points = 1"))
 
 
 def test_rebuilding_a_table_that_others_refer_to_keeps_every_row(empty: Flask, tmp_path: Path):

@@ -52,9 +52,11 @@ class Scene:
     column: str
     subject: str
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    decisions: int = 0
 
     def owe(self, points: str = "10", *, at: datetime = NOON) -> int:
         """Decide and commit, as a web process does."""
+        self.decisions += 1
         with self.app.app_context():
             score = service.owe(
                 placement=service.PlacementCell(
@@ -62,7 +64,7 @@ class Scene:
                 ),
                 account_id=self.campus.accounts["lena"],
                 subject=self.subject,
-                decision_id=1,
+                decision_id=self.decisions,
                 points=Decimal(points),
                 points_possible=Decimal(10),
                 comment="Clear goals.",

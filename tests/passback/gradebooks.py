@@ -53,7 +53,7 @@ def owe(
     points: str = "10",
     *,
     who: str = "lena",
-    decision: int = 1,
+    decision: int | None = 1,
     column: str | None = "https://lms.example.edu/line_items/1",
     now: datetime = NOON,
 ) -> int:

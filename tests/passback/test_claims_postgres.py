@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import count
 
 from flask import Flask
 from sqlalchemy import select, update
@@ -43,7 +44,7 @@ def test_eight_workers_at_once_send_every_score_once(app: Flask, campus: Campus)
         assert {ledger(score_id).state for score_id in ids} == {ScoreState.ACCEPTED}
 
 
-def test_of_two_who_owe_one_cell_at_the_same_moment_one_gives_way(app: Flask, campus: Campus):
+def test_of_several_who_owe_a_cell_by_the_same_decision_one_does_it(app: Flask, campus: Campus):
     ids: list[int] = []
     start = threading.Barrier(4)
 
@@ -51,6 +52,21 @@ def test_of_two_who_owe_one_cell_at_the_same_moment_one_gives_way(app: Flask, ca
         with app.app_context():
             start.wait()
             ids.append(owe(campus))
+
+    _all_at_once(4, decide)
+
+    with app.app_context():
+        assert ids == [db.session.scalars(select(Score.id)).one()] * 4
+
+
+def test_of_two_who_owe_one_cell_at_the_same_moment_one_gives_way(app: Flask, campus: Campus):
+    ids: list[int] = []
+    start, decisions = threading.Barrier(4), count(1)
+
+    def decide() -> None:
+        with app.app_context():
+            start.wait()
+            ids.append(owe(campus, decision=next(decisions)))
 
     _all_at_once(4, decide)
 

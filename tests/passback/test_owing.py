@@ -2,8 +2,8 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from lti_tool.audit import AuditEvent
 from lti_tool.credentials.models import Placement
@@ -29,6 +29,53 @@ def test_a_newer_score_takes_the_place_of_one_that_still_waits(here: Campus):
 
     assert ledger(older).state is ScoreState.SUPERSEDED
     assert ledger(newer).state is ScoreState.OWED
+
+
+def test_a_decision_owes_a_cell_once_however_often_it_is_asked_to(here: Campus):
+    first = owe(here, "10", decision=1)
+    corrected = owe(here, "4", decision=2)
+    again = [owe(here, "10", decision=1), owe(here, "4", decision=2)]
+
+    assert again == [first, corrected]
+    assert (ledger(first).state, ledger(corrected).state) == (ScoreState.SUPERSEDED, ScoreState.OWED)
+    assert len(db.session.scalars(select(AuditEvent).filter_by(action="score owed")).all()) == 2
+
+
+def test_every_row_of_a_cell_says_by_what_it_is_owed(here: Campus):
+    first = owe(here, column=None, decision=7)
+    again = service.resend(first, None, now=NOON)
+    assert again is not None
+    again.state = ScoreState.PARKED
+    db.session.commit()
+    once_more = service.resend(again.id, here.accounts["rita"], now=NOON)
+    assert once_more is not None
+
+    cell = f"cell:{here.placement}.{here.accounts['lena']}"
+    keys = [ledger(one).idempotency_key for one in (first, again.id, once_more.id)]
+    assert keys == [f"decision:7/{cell}", f"again:{first}/{cell}", f"again:{again.id}/{cell}"]
+
+
+def test_the_database_refuses_two_rows_for_the_same_reason(here: Campus):
+    first = ledger(owe(here))
+    first.state = ScoreState.ACCEPTED
+    db.session.commit()
+
+    with pytest.raises(IntegrityError, match="idempotency_key"):
+        _copy_into_ledger(first, ScoreState.OWED, idempotency_key=first.idempotency_key)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("points", 9), ("comment", "Better."), ("grading_progress", "Pending"), ("idempotency_key", "another")],
+)
+def test_what_a_score_says_cannot_be_changed(here: Campus, column: str, value: object):
+    score_id = owe(here)
+
+    with pytest.raises(DBAPIError, match="What a score says never changes"):
+        db.session.execute(update(Score).values({column: value}))
+    db.session.rollback()
+
+    assert getattr(ledger(score_id), column) != value
 
 
 def test_scores_of_other_people_are_left_alone(here: Campus):
@@ -154,8 +201,9 @@ def test_what_was_not_committed_is_not_owed(here: Campus):
     assert db.session.scalars(select(Score)).all() == []
 
 
-def _copy_into_ledger(score: Score, state: ScoreState) -> None:
+def _copy_into_ledger(score: Score, state: ScoreState, *, idempotency_key: str = "another reason") -> None:
     values = {column.key: getattr(score, column.key) for column in Score.__table__.columns}
     values |= {"id": None, "state": state, "scored_at": score.scored_at + SECOND}
+    values["idempotency_key"] = idempotency_key
     db.session.add(Score(**values))
     db.session.flush()

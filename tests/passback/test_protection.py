@@ -99,6 +99,28 @@ def test_a_first_score_goes_without_a_look(here: Campus):
     assert (len(canvas.received), canvas.readings) == (1, 0)
 
 
+def test_the_0_of_a_close_out_does_not_go_over_a_grade_that_was_set_before_we_sent_anything(here: Campus):
+    canvas = FakeGradebook()
+    canvas.shows = Shown(Decimal(7), Decimal(10))
+    zero = owe(here, "0", decision=None)
+
+    deliver(canvas)
+
+    assert canvas.points == []
+    assert (ledger(zero).state, ledger(zero).shown_points) == (ScoreState.OVERRIDDEN, 7)
+
+
+def test_the_0_of_a_close_out_fills_a_cell_that_is_empty_or_cannot_be_read(here: Campus):
+    canvas, unreadable = FakeGradebook(), Unreadable()
+    owe(here, "0", decision=None)
+    deliver(canvas)
+    owe(here, "0", decision=None, who="mateo")
+    deliver(unreadable)
+
+    assert (canvas.points, canvas.readings) == ([0], 1)
+    assert unreadable.points == [0]
+
+
 def test_what_a_person_set_between_two_tries_of_a_score_stays(here: Campus):
     canvas = FakeGradebook(TIMED_OUT)
     score_id = owe(here)

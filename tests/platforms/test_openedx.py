@@ -114,6 +114,8 @@ def test_a_decision_reaches_the_gradebook_and_is_read_back(edx: OpenEdx):
                 comment=score.comment,
                 scored_at=score.scored_at,
                 submitted_at=score.submitted_at,
+                activity_progress=score.activity_progress,
+                grading_progress=score.grading_progress,
             )
         )
     assert reading.shown is not None

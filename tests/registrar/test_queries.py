@@ -1,6 +1,5 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -91,10 +90,8 @@ def test_every_score_is_behind_one_link_whatever_has_become_of_it(app: Flask, ca
             for m, finding in enumerate([None, *Finding]):
                 for settled in (False, True):
                     number = 1000 + 100 * n + 10 * m + settled
-                    score = owe(campus, "lena", decision=number, now=NOON + timedelta(seconds=number))
-                    db.session.get_one(Score, score.id).placement_id = add_placement(
-                        campus.deployment, campus.course, f"link-{number}", simple_key()
-                    ).id
+                    activity = add_placement(campus.deployment, campus.course, f"link-{number}", simple_key())
+                    score = owe(campus, "lena", placement=activity, decision=number)
                     found(score.id, state, finding, settled=settled)
 
         counts = queries.page(campus.deployment, Filter(), 1).counts

@@ -200,6 +200,7 @@ def test_a_form_with_the_token_of_another_browser_is_refused_everywhere(scene: S
     "path",
     [
         "/review/{submission}",
+        "/review/{submission}/change",
         "/review/{submission}/evidence/{evidence}",
         "/review/{submission}/evidence/{evidence}/problem",
         "/course/reports/{report}",

@@ -71,7 +71,10 @@ def test_the_assessor_reads_answers_evidence_and_rubric_without_the_earners_name
     assert "thought thought" in page
     assert "barrier-map.pdf" in page
     assert "Needed to pass" in page
-    assert "Posts 10 of 10 to the gradebook and issues the badge. It cannot be undone here." in page
+    assert (
+        "Posts 10 of 10 to the gradebook and issues the badge. You can change it later, with a reason."
+        in page
+    )
     assert "Lena" not in page
 
 
