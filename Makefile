@@ -43,6 +43,7 @@ bench: $(VENV)/for-work ## Measure what the README says about speed
 	$(BIN)/python bench/launches.py
 	$(BIN)/python bench/grades.py
 	$(BIN)/python bench/badges.py
+	$(BIN)/python bench/desk.py
 
 clean: ## Remove the virtual environment and everything that was built
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -110,15 +110,29 @@ def wake() -> None:
 
 def read_roster_later(course_id: int) -> None:
     """Have a course's people read anew, once the answer to this request has gone out: the page never waits for it."""
-    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # what is behind the proxy
+    _when_sent(lambda app: _read_soon(app, course_id, rosters.STALE_FOR_FACULTY))
 
-    def ask() -> None:
-        _read_soon(app, course_id, rosters.STALE_FOR_FACULTY)
+
+def read_back_later() -> None:
+    """Tell the workers that somebody waits for what a gradebook shows, once the answer to this request has gone out."""
+    _when_sent(_read_back_soon)
+
+
+def _when_sent(job: Callable[[Flask], None]) -> None:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # what is behind the proxy
 
     @after_this_request
     def when_sent(response: Response) -> Response:
-        response.call_on_close(ask)
+        response.call_on_close(lambda: job(app))
         return response
+
+
+def _read_back_soon(app: Flask) -> None:
+    jobs: Jobs = app.extensions["jobs"]
+    try:
+        jobs.read_back()
+    except Exception:
+        log.warning("queue unreachable", exc_info=True)
 
 
 def _read_soon(app: Flask, course_id: int, stale_after: timedelta) -> None:

@@ -17,7 +17,7 @@ from lti_tool import audit, mail
 from lti_tool.backpack import addresses
 from lti_tool.backpack.models import ConfirmedAddress, Letter, LetterKind
 from lti_tool.database import db
-from lti_tool.errors import TooManyLetters
+from lti_tool.errors import AddressUnusable, TooManyLetters
 from lti_tool.lti.roles import CourseRole
 from lti_tool.people import doors
 from lti_tool.people.models import Account, Course, Membership, Purpose, RosterMember, RosterStatus
@@ -39,6 +39,7 @@ _LEASE = timedelta(minutes=5)
 _MOST_TRIES = 6
 _KEPT = timedelta(days=1)
 _MOST_INSTRUCTORS = 50
+_MOST_KNOWN = 5
 
 
 def ask_to_confirm(person_id: int, typed: str, *, now: datetime) -> bool:
@@ -75,13 +76,17 @@ def ask_to_open(typed: str, *, now: datetime) -> None:
 
 def ask_to_restore(person_id: int, typed: str, *, actor: int, now: datetime) -> None:
     """Send this person a way to their badges, at an address that a registrar knows to be theirs. The registrar never
-    sees the link, and the address is not kept as a confirmed one.
+    sees the link, and the address is not kept as a confirmed one. Whoever reads the letter opens all the badges, so the
+    earner is told of it wherever else they are known to have mail.
 
     :param actor: the registrar's account.
     :raises AddressUnusable: it cannot be an address.
     """
     address = addresses.tidy(typed)
     audit.record("personal link asked for", "person", person_id, now=now, actor=actor)
+    for known in _known_addresses(person_id):
+        if known.lower() != address.lower():
+            _note(LetterKind.RESTORE_TOLD, known, person_id, now)
     _note(LetterKind.RESTORE, address, person_id, now)
 
 
@@ -129,6 +134,25 @@ def ask_to_close_out(course_id: int, undecided: int, *, now: datetime) -> int:
         )
     db.session.flush()
     return len(found)
+
+
+def _known_addresses(person_id: int) -> list[str]:
+    """What the person has confirmed, and what their platforms say."""
+    confirmed = select(ConfirmedAddress.address).where(
+        ConfirmedAddress.person_id == person_id, ConfirmedAddress.confirmed_at.is_not(None)
+    )
+    named = select(Account.email).where(Account.person_id == person_id, Account.email.is_not(None))
+    found: dict[str, str] = {}
+    for address in [
+        *db.session.scalars(confirmed.limit(_MOST_KNOWN)),
+        *db.session.scalars(named.limit(_MOST_KNOWN)),
+    ]:
+        try:
+            found.setdefault(str(address).lower(), addresses.tidy(str(address)))
+        except AddressUnusable:
+            # As the platform has it; nothing that mail could be sent to.
+            continue
+    return list(found.values())
 
 
 def send_due(*, now_fn: Callable[[], datetime], limit: int = 20) -> int:
@@ -179,7 +203,7 @@ def _claim(now: datetime) -> int | None:
     due = (
         select(Letter.id)
         .where(Letter.address.is_not(None), Letter.due_at <= now)
-        .order_by(Letter.due_at)
+        .order_by(Letter.due_at, Letter.id)
         .limit(1)
         .scalar_subquery()
     )
@@ -231,6 +255,8 @@ def _write(letter: Letter, address: str, now: datetime) -> list[tuple[str, str, 
         return _to_close_out(letter, address)
     if letter.kind == LetterKind.RESTORE.value and letter.person_id is not None:
         return [(address, *_way_for([letter.person_id], "Your registrar has asked for this letter.", now))]
+    if letter.kind == LetterKind.RESTORE_TOLD.value:
+        return [_told_of_restoring(address, letter.asked_at)]
     # To the addresses that were confirmed: what a stranger typed may lead to another mailbox.
     persons: dict[str, list[int]] = {}
     for row in addresses.owners(address):
@@ -256,6 +282,18 @@ def _to_confirm(person_id: int | None, address: str, now: datetime) -> list[tupl
         "If it was not you, do nothing. Nothing is tied to this address then, and it is deleted in a few days.\n"
     )
     return [(address, "Confirm your address for your badges", text)]
+
+
+def _told_of_restoring(address: str, asked_at: datetime) -> tuple[str, str, str]:
+    text = (
+        f"A registrar has had a way to your badges at {current().issuer_name} sent to another address than this one, "
+        f"on {_moment(asked_at)}. Whoever reads that letter can open your badges once, within two hours.\n"
+        "\n"
+        "If you asked for it, there is nothing to do.\n"
+        "\n"
+        "If you did not, tell your institution's registrar at once. Who asked for it is recorded.\n"
+    )
+    return address, "A way to your badges was sent to another address", text
 
 
 def _to_close_out(letter: Letter, address: str) -> list[tuple[str, str, str]]:

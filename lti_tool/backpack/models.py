@@ -89,6 +89,8 @@ class LetterKind(StrEnum):
     """A way to the badges, for whoever has the mailbox."""
     RESTORE = "restore"
     """The same, to an address that a registrar vouches for: the earner had confirmed none."""
+    RESTORE_TOLD = "restore-told"
+    """To the addresses that are known here: that a registrar has had that way sent to another."""
     CLOSE_OUT = "close-out"
     """That a registrar asks for a course to be closed out, for an instructor who has confirmed an address."""
 

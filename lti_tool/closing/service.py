@@ -1,22 +1,26 @@
 """The verbs of a close-out: a registrar reminds, the instructor of record chooses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import select
 
 from lti_tool import audit
+from lti_tool.closing import queries
 from lti_tool.closing.models import Choice, CloseOut, Reminder
-from lti_tool.closing.queries import Case, case_of, open_cases
-from lti_tool.credentials.models import Placement, Version
+from lti_tool.closing.queries import Case
+from lti_tool.credentials import service as credentials
+from lti_tool.credentials.models import Placement, StackVersion, Version
 from lti_tool.database import db, insert_into
 from lti_tool.errors import ReasonMissing
 from lti_tool.lti.models import Deployment
 from lti_tool.passback import notes
 from lti_tool.passback import service as passback
 from lti_tool.passback.models import NoteKind
-from lti_tool.people.models import Account
+from lti_tool.people import service as people
+from lti_tool.people.models import Account, Course
 from lti_tool.submissions.models import Attempt, AttemptPlacement
 
 LONGEST_REASON = 500
@@ -44,32 +48,45 @@ def choose(
     reason = reason.strip()[:LONGEST_REASON]
     if not reason and Choice.ZERO in choices.values():
         raise ReasonMissing
-    wanted = {tuple(int(part) for part in key.split("-")): choice for key, choice in choices.items()}
-    meant = (
-        AttemptPlacement.placement_id.in_([placement for placement, _ in wanted]),
-        AttemptPlacement.account_id.in_([account for _, account in wanted]),
-    )
-    # Whoever confirms the same, or decides about the work, at the same moment waits here or is waited for: a 0 must
-    # not follow the points of a decision that we did not see.
-    db.session.execute(
-        select(AttemptPlacement.id, Attempt.id)
-        .join(Attempt, Attempt.id == AttemptPlacement.attempt_id)
-        .where(*meant)
-        .order_by(AttemptPlacement.id)
-        .with_for_update()
-    )
-    passback.one_at_a_time(*sorted({account for _, account in wanted}))
+    _one_at_a_time([one for one in queries.named(course_id, teacher, choices).values() if one.account_id])
     recorded = []
-    for case in [case_of(row) for row in db.session.execute(open_cases(course_id, teacher).where(*meant))]:
-        choice = wanted.get((case.placement_id, case.account_id))
-        if choice is None or (case.choice, case.reason) == (choice, reason):
+    for key, case in queries.named(course_id, teacher, choices).items():
+        choice = choices[key]
+        if (case.choice, case.reason) == (choice, reason):
             continue
-        _record(case, choice, reason, actor, now)
-        recorded.append(case)
+        known = case if case.account_id is not None else _taken_in(course_id, case, now)
+        _record(known, choice, reason, actor, now)
+        recorded.append(known)
     return recorded
 
 
+def _one_at_a_time(cases: Sequence[Case]) -> None:
+    """Whoever confirms the same, or decides about the work, at the same moment waits here or is waited for: a 0 must
+    not follow the points of a decision that we did not see."""
+    db.session.execute(
+        select(AttemptPlacement.id, Attempt.id)
+        .join(Attempt, Attempt.id == AttemptPlacement.attempt_id)
+        .where(
+            AttemptPlacement.placement_id.in_([one.placement_id for one in cases]),
+            AttemptPlacement.account_id.in_([one.account_id for one in cases]),
+        )
+        .order_by(AttemptPlacement.id)
+        .with_for_update()
+    )
+    # Who has not begun has no work to wait at, but an account.
+    passback.one_at_a_time(*sorted({one.account_id for one in cases if one.account_id is not None}))
+
+
+def _taken_in(course_id: int, case: Case, now: datetime) -> Case:
+    """Somebody whom the platform lists and who never came here, from now on known by their account: a gradebook cell
+    has one."""
+    course = db.session.get_one(Course, course_id)
+    account = people.from_list(course.platform_id, case.subject, case.name if case.named else None, now=now)
+    return replace(case, account_id=account.id)
+
+
 def _record(case: Case, choice: Choice, reason: str, actor: int, now: datetime) -> None:
+    assert case.account_id is not None
     values = {"choice": choice, "reason": reason, "chosen_by_account_id": actor, "chosen_at": now}
     insert = insert_into(CloseOut).values(
         placement_id=case.placement_id, account_id=case.account_id, **values
@@ -87,7 +104,7 @@ def _record(case: Case, choice: Choice, reason: str, actor: int, now: datetime) 
     audit.record(
         "closed out",
         "close_out",
-        case.key,
+        f"{case.placement_id}-{case.account_id}",
         now=now,
         actor=actor,
         choice=str(choice),
@@ -98,6 +115,7 @@ def _record(case: Case, choice: Choice, reason: str, actor: int, now: datetime) 
 
 def _owe_nothing(case: Case, reason: str, now: datetime) -> None:
     """0 of all the points, with no decision behind it: the instructor's word, and the reason beside it."""
+    assert case.account_id is not None
     placement, cell, subject = _cell(case)
     passback.owe(
         placement=cell,
@@ -105,15 +123,34 @@ def _owe_nothing(case: Case, reason: str, now: datetime) -> None:
         subject=subject,
         decision_id=None,
         points=Decimal(0),
-        points_possible=Decimal(str(placement.points_for(db.session.get_one(Version, case.version_id)))),
+        points_possible=Decimal(str(_worth(placement, case.version_id))),
         comment=reason,
         submitted_at=case.handed_in_at or now,
         now=now,
     )
 
 
+def _worth(placement: Placement, version_id: int | None) -> float:
+    """What the activity is out of: of the version that was begun; where none was, of what would be begun now."""
+    if version_id is not None:
+        return placement.points_for(db.session.get_one(Version, version_id))
+    newest: Version | StackVersion | None
+    if placement.stack_id is not None:
+        newest = db.session.scalar(
+            select(StackVersion)
+            .filter_by(stack_id=placement.stack_id)
+            .order_by(StackVersion.number.desc())
+            .limit(1)
+        )
+    else:
+        newest = credentials.current_version(placement.choices[0].credential_id)
+    assert newest is not None
+    return placement.points_for(newest)
+
+
 def _tell_incomplete(case: Case, reason: str, now: datetime) -> None:
     """A comment without a number, where the gradebook takes that without harm; elsewhere the instructor enters it."""
+    assert case.account_id is not None
     _, cell, subject = _cell(case)
     notes.owe(
         cell,
@@ -121,7 +158,7 @@ def _tell_incomplete(case: Case, reason: str, now: datetime) -> None:
         subject=subject,
         text=f"Recorded as Incomplete; there is no grade yet. {reason}".rstrip(),
         kind=NoteKind.INCOMPLETE,
-        ref=case.version_id,
+        ref=case.version_id or 0,
         now=now,
         by_letter=False,
     )

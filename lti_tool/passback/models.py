@@ -15,6 +15,7 @@ from lti_tool.passback.rules import Cause, Finding
 __all__ = [
     "DRIFT",
     "Cause",
+    "ColumnReading",
     "ColumnState",
     "Finding",
     "GradeNote",
@@ -204,6 +205,22 @@ class ReadBack(Base):
     failures: Mapped[int] = mapped_column(default=0)
     """Readings in a row that the platform had trouble with."""
     rests_until: Mapped[datetime | None]
+
+
+class ColumnReading(Base):
+    """That a person wants to know what a gradebook column shows now, and what came of reading it."""
+
+    __tablename__ = "column_reading"
+    __table_args__ = (UniqueConstraint("placement_id", "line_item_url"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    placement_id: Mapped[int] = mapped_column(ForeignKey("placement.id"))
+    line_item_url: Mapped[str]
+    asked_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]
+    """When the column was read after that, or could not be."""
+    problem: Mapped[str | None]
+    """Why it could not, in words for whoever asked."""
 
 
 class ColumnState(StrEnum):

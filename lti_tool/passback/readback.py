@@ -1,6 +1,7 @@
 """Reads back what the gradebooks show, a column at a time, and compares it with what they had accepted.
 
-A difference is written down and shown; nothing is ever posted from here. It commits, as the courier does: one worker
+A difference is written down and shown; nothing is ever posted from here. Columns are read on a schedule, and when a
+person wants to know what they show now. It commits, as the courier does: one worker
 at a time asks a platform, by a lease, and no connection is held while the platform thinks. A platform in trouble is
 left alone, longer each time.
 """
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -17,11 +19,11 @@ from sqlalchemy.orm import aliased
 
 from lti_tool import audit
 from lti_tool.credentials.models import Placement
-from lti_tool.database import db
+from lti_tool.database import db, insert_into
 from lti_tool.lti import ags, paging, platforms
 from lti_tool.lti.models import Platform, Registration
 from lti_tool.passback import rules
-from lti_tool.passback.models import DRIFT, Finding, ReadBack, Score, ScoreState, ScoreTry
+from lti_tool.passback.models import DRIFT, ColumnReading, Finding, ReadBack, Score, ScoreState, ScoreTry
 from lti_tool.passback.rules import Shown
 from lti_tool.people.models import Course, Term
 from lti_tool.settings import current
@@ -29,6 +31,11 @@ from lti_tool.settings import current
 log = logging.getLogger(__name__)
 
 _READ = (ScoreState.ACCEPTED, ScoreState.CONFIRMED, ScoreState.OVERRIDDEN)
+_LOOKED_AT = (ScoreState.PARKED, ScoreState.ABANDONED)
+"""Nothing of ours is there to compare with; what the gradebook shows instead is read when somebody asks."""
+READABLE = (*_READ, *_LOOKED_AT)
+ASK_AGAIN_AFTER = timedelta(minutes=1)
+"""So long after somebody has asked for a column, it may be asked for again, for whichever of its earners."""
 _BATCH = 200
 _FIRST_REST, _LONGEST_REST = timedelta(minutes=1), timedelta(hours=6)
 _SOON = timedelta(minutes=15)
@@ -36,6 +43,12 @@ _SOON = timedelta(minutes=15)
 _NOT_LET = timedelta(days=1)
 _UNSETTLED = (ScoreState.OWED, ScoreState.SENDING)
 _COLUMN_GONE = "The gradebook column does not exist any more, so nobody sees the score."
+_NO_SENSE = "{lms} answered with something that is no list of grades."
+_REFUSED = (
+    "{lms} does not let Tessera read this column{status}. The course may be over or not published, or the tool may not "
+    "read grades there. Look into the gradebook itself, or ask those who run {lms}."
+)
+_TROUBLE = "{lms} is busy or did not answer. Tessera goes on trying by itself."
 
 _TAKEN_AWAY = (
     "Somebody had set another grade, so Tessera did not send this score. That grade is gone now; press “Send again” if "
@@ -90,6 +103,67 @@ def expect(score_id: int, *, now: datetime, alone: bool = False) -> None:
         db.session.execute(
             update(Score).where(older, which).values(changes).execution_options(synchronize_session=False)
         )
+
+
+def ask(score_id: int, *, now: datetime) -> bool:
+    """Somebody wants to know what the gradebook shows now: the score's whole column is read next, though its platform
+    be left alone after trouble. In the caller's transaction.
+
+    :returns: False where there is nothing to read, or the column was asked for a moment ago.
+    """
+    newer = aliased(Score)
+    followed = select(newer.id).where(
+        newer.placement_id == Score.placement_id, newer.account_id == Score.account_id, newer.id > Score.id
+    )
+    score = db.session.execute(
+        select(Score.placement_id, Score.line_item_url, Score.registration_id).where(
+            Score.id == score_id,
+            Score.state.in_(READABLE),
+            Score.line_item_url != "",
+            ~followed.exists(),
+        )
+    ).one_or_none()
+    if score is None:
+        return False
+    asked = {"asked_at": now, "answered_at": None, "problem": None}
+    insert = insert_into(ColumnReading).values(
+        placement_id=score.placement_id, line_item_url=score.line_item_url, **asked
+    )
+    taken = db.session.scalar(
+        insert.on_conflict_do_update(
+            index_elements=[ColumnReading.placement_id, ColumnReading.line_item_url],
+            set_=asked,
+            where=ColumnReading.asked_at <= now - ASK_AGAIN_AFTER,
+        ).returning(ColumnReading.id),
+        execution_options={"synchronize_session": False},
+    )
+    if taken is None:
+        return False
+    whole = and_(
+        Score.placement_id == score.placement_id,
+        Score.line_item_url == score.line_item_url,
+        Score.read_due_at.is_not(None),
+    )
+    wanted = update(Score).where(or_(Score.id == score_id, whole)).values(read_due_at=now)
+    awake = update(ReadBack).where(ReadBack.registration_id == score.registration_id).values(rests_until=None)
+    for change in (wanted, awake):
+        db.session.execute(change.execution_options(synchronize_session=False))
+    return True
+
+
+def asked_for(score_id: int) -> ColumnReading | None:
+    """When somebody last asked what the column of a score shows, and what came of it."""
+    return db.session.scalar(
+        select(ColumnReading)
+        .join(
+            Score,
+            and_(
+                Score.placement_id == ColumnReading.placement_id,
+                Score.line_item_url == ColumnReading.line_item_url,
+            ),
+        )
+        .where(Score.id == score_id)
+    )
 
 
 def due(now: datetime) -> bool:
@@ -167,7 +241,7 @@ def _read_platform(
 
 
 def _next(turn: _Turn, now: datetime) -> _Column | None:
-    """The column that has waited longest."""
+    """The column that a person waits for, else the one that has waited longest."""
     try:
         row = db.session.execute(
             select(Score.placement_id, Score.line_item_url, Platform.product, Term.ends_on)
@@ -176,8 +250,9 @@ def _next(turn: _Turn, now: datetime) -> _Column | None:
             .join(Placement, Placement.id == Score.placement_id)
             .join(Course, Course.id == Placement.course_id)
             .outerjoin(Term, Term.id == Course.term_id)
+            .outerjoin(ColumnReading, _awaited(Score.placement_id, Score.line_item_url))
             .where(Score.registration_id == turn.registration_id, Score.read_due_at <= now)
-            .order_by(Score.read_due_at, Score.id)
+            .order_by(ColumnReading.id.is_(None), Score.read_due_at, Score.id)
             .limit(1)
         ).one_or_none()
         if row is None:
@@ -234,7 +309,10 @@ def _read_column(
     )
     if problem is None or verdict is platforms.Next.GONE:
         gone = problem is not None
-        return _write_down(turn, column, results, started=started, gone=gone, now_fn=now_fn)
+        after = _write_down(turn, column, results, started=started, gone=gone, now_fn=now_fn)
+        _answer(column, None, now_fn())
+        return after
+    _answer(column, _in_words(column, problem, verdict), now_fn())
     _drop_ended(column, now_fn())
     if verdict in (platforms.Next.RETRY, platforms.Next.NEW_TOKEN):
         return _rest(turn, now_fn()), False
@@ -249,6 +327,38 @@ def _verdict(column: _Column, problem: paging.NotRead | None) -> platforms.Next 
     return column.behaviour.classify(
         answer.status, answer.body, answer.timed_out, at_token=answer.at_token
     ).next
+
+
+def _in_words(column: _Column, problem: paging.NotRead, verdict: platforms.Next | None) -> str:
+    """Why a column could not be read, for whoever asked."""
+    lms = column.behaviour.product_name[0].upper() + column.behaviour.product_name[1:]
+    if verdict is None or problem.answer is None:
+        return _NO_SENSE.format(lms=lms)
+    if verdict in (platforms.Next.RETRY, platforms.Next.NEW_TOKEN):
+        return _TROUBLE.format(lms=lms)
+    status = "" if problem.answer.status is None else f" (status {problem.answer.status})"
+    return _REFUSED.format(lms=lms, status=status)
+
+
+def _awaited(placement_id: Any, url: Any) -> ColumnElement[bool]:
+    """That somebody has asked for this column and has no answer yet."""
+    return and_(
+        ColumnReading.placement_id == placement_id,
+        ColumnReading.line_item_url == url,
+        ColumnReading.answered_at.is_(None),
+    )
+
+
+def _answer(column: _Column, problem: str | None, now: datetime) -> None:
+    """Tell whoever asked for the column what came of it, if anybody did."""
+    db.session.execute(
+        update(ColumnReading)
+        .where(_awaited(column.placement_id, column.url))
+        .values(answered_at=now, problem=problem)
+        .execution_options(synchronize_session=False)
+    )
+    db.session.commit()
+    db.session.remove()
 
 
 def _write_down(
@@ -279,6 +389,10 @@ def _write_down(
                 # Its result is not in what we read; it is read in its turn.
                 score.read_due_at = now + current().read_back_waits[0]
                 continue
+            if score.state in _LOOKED_AT:
+                score.shown_points, score.shown_possible = rules.kept(results.get(score.subject))
+                score.read_at, score.read_due_at = now, None
+                continue
             _judge(score, results.get(score.subject), column, earlier.get(score.id, ()), gone=gone, now=now)
             if score.id in unsent and score.state is ScoreState.ACCEPTED:
                 # The platform was never given it, so it has accepted nothing.
@@ -300,13 +414,13 @@ def _to_compare(ids: Sequence[int]) -> Sequence[Score]:
     """These rows, ours until the commit; those that are not to be read any more are told so."""
     db.session.execute(
         update(Score)
-        .where(Score.id.in_(ids), Score.state.not_in(_READ))
+        .where(Score.id.in_(ids), Score.state.not_in(READABLE))
         .values(read_due_at=None)
         .execution_options(synchronize_session=False)
     )
     return db.session.scalars(
         select(Score)
-        .where(Score.id.in_(ids), Score.state.in_(_READ), Score.read_due_at.is_not(None))
+        .where(Score.id.in_(ids), Score.state.in_(READABLE), Score.read_due_at.is_not(None))
         .order_by(Score.id)
         .with_for_update()
     ).all()

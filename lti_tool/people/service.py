@@ -108,6 +108,28 @@ def enter(launch: Launch, message: LaunchMessage, *, now: datetime) -> None:
         copies.note_origins(platform_id, claim.id, message.origins, now=now)
 
 
+def from_list(platform_id: int, subject: str, name: str | None, *, now: datetime) -> Account:
+    """The account of somebody whom a platform lists in a course, made if they never came here: their gradebook cell
+    needs one. If they come later, it is theirs, and their launch says the rest."""
+
+    def fresh() -> Account:
+        person = Person(created_at=now)
+        db.session.add(person)
+        db.session.flush()
+        return Account(
+            platform_id=platform_id,
+            person_id=person.id,
+            subject=subject,
+            name=name,
+            email=None,
+            sis_id=None,
+            created_at=now,
+            seen_at=now,
+        )
+
+    return found_or_added(Account, {"platform_id": platform_id, "subject": subject}, fresh)
+
+
 def grant_desk(
     deployment: Deployment, subject: str, *, now: datetime, by: By = COMMAND_LINE, invited: bool = False
 ) -> bool:

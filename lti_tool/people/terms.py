@@ -109,22 +109,35 @@ def put(
 
 
 def put_by_date(platform_id: int, courses: ColumnElement[bool], *, actor: int, now: datetime) -> int:
-    """Put the courses without a term into the one of the day on which each was first seen, at most a batch of them."""
-    undated = db.session.scalars(
-        select(Course)
+    """Put all courses without a term into the one of the day on which each was first seen, but for those whose term, or
+    that they have none, was set by hand. Returns how many have one now; where no term or several hold that day, a
+    person has to say."""
+    dated = db.session.scalars(select(Term).filter_by(platform_id=platform_id)).all()
+    undated = (
+        select(Course.id, Course.created_at)
         .where(Course.platform_id == platform_id, Course.term_id.is_(None), Course.term_by_hand.is_(False))
         .where(courses)
         .order_by(Course.id)
         .limit(_BATCH)
-    ).all()
-    dated = db.session.scalars(select(Term).filter_by(platform_id=platform_id)).all()
-    placed = 0
-    for course in undated:
-        course.term_id = _only(dated, course.created_at.date())
-        placed += course.term_id is not None
+    )
+    placed = last = 0
+    while batch := db.session.execute(undated.where(Course.id > last)).all():
+        last = batch[-1].id
+        found: dict[int, list[int]] = {}
+        for course in batch:
+            term_id = _only(dated, course.created_at.date())
+            if term_id is not None:
+                found.setdefault(term_id, []).append(course.id)
+        for term_id, ids in found.items():
+            db.session.execute(
+                update(Course)
+                .where(Course.id.in_(ids), Course.term_id.is_(None))
+                .values(term_id=term_id)
+                .execution_options(synchronize_session=False)
+            )
+            placed += len(ids)
     if placed:
         audit.record("terms set by date", "platform", platform_id, now=now, actor=actor, courses=placed)
-    db.session.flush()
     return placed
 
 

@@ -1,22 +1,23 @@
 """The ledger as a file that a spreadsheet opens right, and in which no cell is taken for a formula.
 
-CSV is UTF-8 with a byte order mark and ISO dates; a workbook has numbers and dates as such. Neither is ever held in
-memory as a whole.
+The workbook is for people: it says of each cell what it is, so that an id such as 0012 stays one. CSV is for programs:
+UTF-8 with a byte order mark, ISO dates, and the ids as they are, of which a spreadsheet that opens it makes numbers.
+Neither is ever held in memory as a whole.
 """
 
 import csv
 import io
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import IO, Any
+from typing import Any
 
 from sqlalchemy import Row
 
 from lti_tool.assessment.models import Outcome
 from lti_tool.registrar.queries import LedgerRow
 from lti_tool.registrar.words import number, state_of
+from lti_tool.registrar.workbook import Cell, pieces
 
 COLUMNS = (
     "Ledger number",
@@ -58,12 +59,6 @@ PEOPLE = ("LMS user id", "Name", "SIS id", "LMS course id", "Course", "Section")
 _DECISIONS = {Outcome.DEMONSTRATED: "Demonstrated", Outcome.NOT_YET: "Not yet demonstrated"}
 # The wide forms count as well: spreadsheets in Japanese and Chinese settings read them as the narrow ones.
 _STARTS_A_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-SHEET_ROWS = 1_000_000
-"""A little less than a sheet of a workbook holds; what is more goes on in the next."""
-_LONGEST_TEXT = 32_767
-"""What a cell of a workbook holds."""
-_PIECE = 64 * 1024
-Cell = str | int | Decimal | datetime | None
 
 
 def lines(batches: Iterable[Sequence[LedgerRow]]) -> Iterator[str]:
@@ -80,54 +75,9 @@ def people(batches: Iterable[Iterable[Row[*tuple[Any, ...]]]]) -> Iterator[str]:
         yield _written(tuple(row)[1:] for row in rows)
 
 
-def workbook(batches: Iterable[Sequence[LedgerRow]], *, sheet_rows: int = SHEET_ROWS) -> Iterator[bytes]:
-    """The file in pieces. A workbook is written to its end before its first piece can be read, so it waits on disk."""
-    with tempfile.TemporaryFile() as file:
-        _write_workbook(file, batches, sheet_rows)
-        file.seek(0)
-        while piece := file.read(_PIECE):
-            yield piece
-
-
-def _write_workbook(file: IO[bytes], batches: Iterable[Sequence[LedgerRow]], sheet_rows: int) -> None:
-    # Memory for the few processes that ever write one.
-    import xlsxwriter  # noqa: PLC0415  # said above
-
-    # Text is always written as text, so nothing of it becomes a formula, a link or a number.
-    with xlsxwriter.Workbook(file, {"constant_memory": True}) as book:
-        bold, moment = book.add_format({"bold": True}), book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
-        sheet, at = _sheet(book, bold), 0
-        for rows in batches:
-            for row in rows:
-                if at == sheet_rows:
-                    sheet, at = _sheet(book, bold), 0
-                at += 1
-                for column, cell in enumerate(_cells(row)):
-                    _write_cell(sheet, at, column, cell, moment)
-
-
-def _sheet(book: Any, bold: Any) -> Any:
-    sheet = book.add_worksheet()
-    for column, title in enumerate(COLUMNS):
-        sheet.write_string(0, column, title, bold)
-    sheet.set_column(0, len(COLUMNS) - 1, 18)
-    sheet.freeze_panes(1, 0)
-    return sheet
-
-
-def _write_cell(sheet: Any, row: int, column: int, cell: Cell, moment: Any) -> None:
-    match cell:
-        case None:
-            return
-        case datetime():
-            # Spreadsheets know no time zones; the column's title says which it is.
-            sheet.write_datetime(
-                row, column, cell.astimezone(UTC).replace(tzinfo=None, microsecond=0), moment
-            )
-        case str():
-            sheet.write_string(row, column, cell.replace("\x00", "")[:_LONGEST_TEXT])
-        case _:
-            sheet.write_number(row, column, cell)
+def workbook(batches: Iterable[Sequence[LedgerRow]]) -> Iterator[bytes]:
+    """The same as a workbook, in pieces."""
+    return pieces(COLUMNS, (_cells(row) for rows in batches for row in rows))
 
 
 def defused(text: str) -> str:
@@ -190,7 +140,7 @@ def _text(cell: Cell) -> str:
             return ""
         case datetime():
             # With a space, which ISO 8601 readers and spreadsheets both take for a date.
-            return cell.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+            return cell.astimezone(UTC).isoformat(" ", "seconds")[:19]
         case Decimal():
             return number(cell)
         case str():

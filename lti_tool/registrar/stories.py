@@ -13,9 +13,11 @@ from lti_tool.assessment.models import Decision, Outcome
 from lti_tool.audit import AuditEvent
 from lti_tool.credentials.models import Placement, Version
 from lti_tool.database import db
+from lti_tool.lti.models import Deployment
+from lti_tool.passback import readback
 from lti_tool.passback.models import Score, ScoreState, ScoreTry
 from lti_tool.people.models import Account, Course, Membership, RosterMember, RosterStatus, Term
-from lti_tool.registrar.queries import LedgerRow, called, rows_of
+from lti_tool.registrar.queries import NO_TERM, Filter, LedgerRow, called, rows_of
 from lti_tool.submissions.models import Attempt, AttemptPlacement, AttemptState, Submission
 
 _OF_ONE_CELL = 50
@@ -74,8 +76,17 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """That somebody asked what the gradebook shows now. ``problem`` says why it could not be read."""
+
+    asked_at: datetime
+    answered_at: datetime | None
+    problem: str | None
+
+
+@dataclass(frozen=True)
 class Story:
-    """Everything that is known about one score."""
+    """Everything that is known about one score. ``reading`` is None where nobody ever asked for it."""
 
     row: LedgerRow
     column: str
@@ -84,6 +95,12 @@ class Story:
     tries: tuple[Try, ...]
     siblings: tuple[Sibling, ...]
     events: tuple[Event, ...]
+    reading: Reading | None
+
+    @property
+    def readable(self) -> bool:
+        """Whether it can be read now what the gradebook shows, and that would say something about this score."""
+        return bool(self.column) and self.row.state in readback.READABLE and self.newer is None
 
     @property
     def newer(self) -> Sibling | None:
@@ -100,6 +117,16 @@ class Found:
     sis_id: str | None
     subject: str
     courses: str
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the ids of a filter are called on the desk; None where it has none, or nothing here goes by that id."""
+
+    term: str | None = None
+    course: str | None = None
+    credential: str | None = None
+    person: str | None = None
 
 
 @dataclass(frozen=True)
@@ -157,7 +184,13 @@ def story(deployment_pk: int, score_id: int) -> Story | None:
             Sibling(one.id, one.created_at, one.points, one.points_possible, one.state) for one in cell
         ),
         events=_events([score_id, *(one.id for one in cell)]),
+        reading=_reading(score_id),
     )
+
+
+def _reading(score_id: int) -> Reading | None:
+    asked = readback.asked_for(score_id)
+    return None if asked is None else Reading(asked.asked_at, asked.answered_at, asked.problem)
 
 
 def is_here(deployment_pk: int, score_id: int) -> bool:
@@ -211,10 +244,26 @@ def search(deployment_pk: int, words: str) -> list[Found]:
     ]
 
 
-def name_of(deployment_pk: int, person_id: int) -> str | None:
-    """What somebody of this deployment's people is called; None for anybody else."""
-    account = _account(deployment_pk, person_id)
-    return None if account is None else account.shown_name
+def names_of(deployment: Deployment, wanted: Filter) -> Names:
+    """What a filter narrows to, in words: terms and courses of this deployment, people who are in one of those."""
+    term = course = credential = person = None
+    if wanted.term is not None:
+        of_platform = select(Term.name).filter_by(
+            id=wanted.term, platform_id=deployment.registration.platform_id
+        )
+        term = "Courses without a term" if wanted.term == NO_TERM else db.session.scalar(of_platform)
+    if wanted.course_id is not None:
+        here = select(Placement.course_id).filter_by(deployment_pk=deployment.id)
+        course = db.session.scalar(
+            select(Course.title).where(Course.id == wanted.course_id, Course.id.in_(here))
+        )
+    if wanted.credential is not None:
+        versions = select(Version.title).filter_by(credential_id=wanted.credential)
+        credential = db.session.scalar(versions.order_by(Version.id.desc()).limit(1))
+    if wanted.person is not None:
+        account = _account(deployment.id, wanted.person)
+        person = None if account is None else account.shown_name
+    return Names(term, course, credential, person)
 
 
 def person(deployment_pk: int, person_id: int) -> PersonPage | None:

@@ -1,5 +1,7 @@
 """Closing a term: the registrar sees what is open and reminds; the instructor of record chooses and confirms."""
 
+import re
+
 from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy import select
@@ -14,6 +16,8 @@ from lti_tool.database import db
 from lti_tool.errors import NotHere, ReasonMissing
 from lti_tool.lti.platforms import behaviour
 from lti_tool.people.models import Term
+from lti_tool.registrar import queries as desk
+from lti_tool.registrar import words
 from lti_tool.routes.forms import text, whole
 from lti_tool.routes.guards import Visit, Who, allow
 
@@ -86,20 +90,21 @@ def choose(visit: Visit) -> ResponseReturnValue:
         return _page(visit, "Choose something for at least one person."), 422
     if not reason and Choice.ZERO in chosen.values():
         return _page(visit, _NO_REASON), 422
-    shown: list[tuple[Case, Choice]] = [
-        (one, chosen[one.key]) for one in queries.named(course_id, person, chosen)
-    ]
+    named = queries.named(course_id, person, chosen)
+    shown: list[tuple[str, Case, Choice]] = [(key, one, chosen[key]) for key, one in named.items()]
     return render_template(
         "closing/review.html", visit=visit, shown=shown, reason=reason, comments=_comments(visit)
     )
 
 
+_CASE = re.compile(r"case:[0-9]{1,9}-r?[0-9]{1,9}")
 _NO_REASON = "Write why: whoever gets 0 reads it in the gradebook."
 
 
 def _page(visit: Visit, error: str | None = None) -> str:
-    number = request.args.get("page", 1, type=whole)
-    cases, pages, total = queries.cases(visit.activity.course_id, visit.person_id, number)
+    number, course_id = request.args.get("page", 1, type=whole), visit.activity.course_id
+    cases, pages, total = queries.cases(course_id, visit.person_id, number)
+    unseen, not_seen = queries.unseen(course_id)
     return render_template(
         "closing/course.html",
         visit=visit,
@@ -108,7 +113,11 @@ def _page(visit: Visit, error: str | None = None) -> str:
         number=min(max(number, 1), pages),
         pages=pages,
         url_for_page=lambda at: visit.url("close_out.of_course", page=at),
-        asked_at=queries.asked_of(visit.activity.course_id, visit.person_id),
+        asked_at=queries.asked_of(course_id, visit.person_id),
+        listing=queries.listing(course_id),
+        unseen=desk.rows_of(unseen),
+        not_seen=not_seen,
+        desk_words=words,
         chosen=_chosen(),
         reason=request.form.get("reason", "", type=text),
         error=error,
@@ -123,15 +132,11 @@ def _comments(visit: Visit) -> bool:
 
 def _chosen() -> dict[str, Choice]:
     """Choices by the key of their case; whatever else was posted is nothing of ours."""
-    found = {}
-    for name, value in request.form.items():
-        kind, _, key = name.partition(":")
-        placement, _, account = key.partition("-")
-        ours = kind == "case" and value in set(Choice)
-        if ours and all(
-            part.isdecimal() and part.isascii() and len(part) < 10 for part in (placement, account)
-        ):
-            found[key] = Choice(value)
+    found = {
+        name.removeprefix("case:"): Choice(value)
+        for name, value in request.form.items()
+        if _CASE.fullmatch(name) and value in set(Choice)
+    }
     return dict(list(found.items())[: queries.PAGE_SIZE])
 
 

@@ -1,19 +1,21 @@
 """What a registrar does about scores: one at a time from a score's story, or many after a preview."""
 
+from functools import partial
+
 from flask import Blueprint, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from lti_tool import clock, tasks
 from lti_tool.database import db
 from lti_tool.errors import NotHere, OwnWork, ReasonMissing
-from lti_tool.passback import service
+from lti_tool.passback import readback, service
 from lti_tool.passback.rules import Cause
-from lti_tool.registrar import holdings, resending, words
+from lti_tool.registrar import holdings, resending, stories, words
 from lti_tool.registrar.queries import LedgerRow, Shown, rows_of
 from lti_tool.routes.forms import text, whole
 from lti_tool.routes.guards import Visit, Who, allow
 from lti_tool.routes.ledger import story_page
-from lti_tool.routes.ledger_form import as_seen, query_of, wanted
+from lti_tool.routes.ledger_form import as_seen, chips, query_of, wanted
 
 blueprint = Blueprint("desk_sending", __name__)
 
@@ -36,6 +38,18 @@ def send_again(visit: Visit, score_id: int) -> ResponseReturnValue:
     db.session.commit()
     tasks.wake()
     return redirect(visit.url("ledger.story", score_id=successor, done="sent-again"), code=303)
+
+
+@blueprint.post("/l/<launch>/ledger/<int:score_id>/read")
+@allow(Who.REGISTRAR)
+def read_now(visit: Visit, score_id: int) -> ResponseReturnValue:
+    """Have a worker read what the gradebook shows now."""
+    if not stories.is_here(visit.launch.deployment_pk, score_id):
+        raise NotHere
+    done = "read-asked" if readback.ask(score_id, now=clock.now()) else "read-lately"
+    db.session.commit()
+    tasks.read_back_later()
+    return redirect(visit.url("ledger.story", score_id=score_id, done=done, _anchor="shown"), code=303)
 
 
 @blueprint.post("/l/<launch>/ledger/<int:score_id>/settle")
@@ -100,6 +114,11 @@ def _preview(visit: Visit, *, changed: bool = False) -> str:
         "ledger/sending.html",
         visit=visit,
         wanted=asked,
+        chips=chips(
+            asked,
+            stories.names_of(visit.launch.deployment, asked),
+            partial(visit.url, "desk_sending.preview"),
+        ),
         query=query_of(asked),
         plan=plan,
         rows=plan.page(number),

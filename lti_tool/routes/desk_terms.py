@@ -101,7 +101,8 @@ def save(visit: Visit) -> ResponseReturnValue:
 def put(visit: Visit) -> ResponseReturnValue:
     """Put the ticked courses into a term, or all without one into that of their date."""
     now, actor = clock.now(), visit.account.id
-    if request.form.get("how") == "by-date":
+    by_date = request.form.get("how") == "by-date"
+    if by_date:
         terms.put_by_date(_platform(visit), _here(visit), actor=actor, now=now)
     else:
         term_id = request.form.get("term", type=whole)
@@ -109,7 +110,8 @@ def put(visit: Visit) -> ResponseReturnValue:
         ticked = request.form.getlist("course", type=whole)[:_PAGE_SIZE]
         terms.put(ticked, term, _here(visit), actor=actor, now=now)
     db.session.commit()
-    return redirect(visit.url("desk_terms.overview", done="courses-put"), code=303)
+    done = "courses-put-by-date" if by_date else "courses-put"
+    return redirect(visit.url("desk_terms.overview", done=done), code=303)
 
 
 def _form(visit: Visit, term: Term | None, error: str | None = None, unread: Sequence[str] = ()) -> str:

@@ -7,7 +7,7 @@ from lti_tool import clock, tasks
 from lti_tool.database import db
 from lti_tool.errors import NotHere, OwnWork, ReasonMissing
 from lti_tool.lti.platforms import behaviour
-from lti_tool.passback import service
+from lti_tool.passback import readback, service
 from lti_tool.passback.models import Score
 from lti_tool.registrar import receipts, resending, stories, words
 from lti_tool.registrar.receipts import Wanted
@@ -40,11 +40,17 @@ def one(visit: Visit, score_id: int) -> ResponseReturnValue:
 @blueprint.post("/l/<launch>/course/grades/<int:score_id>")
 @allow(Who.FACULTY)
 def deal(visit: Visit, score_id: int) -> ResponseReturnValue:
-    """Send it again, leave the gradebook as it is, say why it differs, or do not send it."""
+    """Have it read what the gradebook shows now; or send it again, leave the gradebook as it is, say why it differs, or
+    do not send it."""
     story = _story(visit, score_id)
+    asked = request.form.get("do", "")
+    if asked == "read":
+        done = "read-asked" if readback.ask(score_id, now=clock.now()) else "read-lately"
+        db.session.commit()
+        tasks.read_back_later()
+        return redirect(visit.url("grades.one", score_id=score_id, done=done, _anchor="shown"), code=303)
     if story.row.person_id == visit.person_id:
         raise OwnWork
-    asked = request.form.get("do", "")
     replaces = resending.overwrites(story.row)
     if (asked in _ABOUT_WHAT_IS_SHOWN or (asked == "send" and replaces)) and not as_seen(story.row):
         return _page(visit, story, changed=True), 409
@@ -110,6 +116,7 @@ def _page(visit: Visit, story: Story, *, error: tuple[str, str] | None = None, c
         visit=visit,
         story=story,
         words=words,
+        now=clock.now(),
         lms=product.product_name,
         override_note=product.override_note,
         to_review=story.row.id in receipts.zero_under_badge([story.row.id]),

@@ -1,6 +1,7 @@
 """The registrar's desk: what was sent to the gradebooks of this deployment, and what came back."""
 
 from collections.abc import Iterable
+from functools import partial
 
 from flask import Blueprint, Response, redirect, render_template, request, stream_with_context
 from flask.typing import ResponseReturnValue
@@ -11,11 +12,12 @@ from lti_tool.alerts import watch
 from lti_tool.backpack import letters
 from lti_tool.database import db
 from lti_tool.errors import AddressUnusable, MailMissing, NotHere
+from lti_tool.lti.platforms import behaviour
 from lti_tool.registrar import export, queries, stories, words
 from lti_tool.registrar.queries import Shown
 from lti_tool.routes.forms import whole
 from lti_tool.routes.guards import Visit, Who, allow
-from lti_tool.routes.ledger_form import query_of, wanted
+from lti_tool.routes.ledger_form import chips, query_of, wanted
 
 blueprint = Blueprint("ledger", __name__)
 _WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -27,17 +29,18 @@ def overview(visit: Visit) -> ResponseReturnValue:
     """All scores of the deployment, a page at a time."""
     asked = wanted()
     page = queries.page(visit.launch.deployment_pk, asked, request.args.get("page", 1, type=whole))
-    who = None if asked.person is None else stories.name_of(visit.launch.deployment_pk, asked.person)
+    deployment = visit.launch.deployment
+    active = chips(asked, stories.names_of(deployment, asked), partial(visit.url, "ledger.overview"))
     return render_template(
         "ledger/overview.html",
         visit=visit,
-        deployment=visit.launch.deployment,
+        deployment=deployment,
         wanted=asked,
+        chips=active,
         ledger=page,
         alerts=watch.standing(visit.launch.deployment_pk),
         alert_rules=alert_rules,
-        person=who,
-        choices=queries.choices(visit.launch.deployment),
+        choices=queries.choices(deployment),
         filters=[(one, visit.url("ledger.overview", **query_of(asked, show=one.value))) for one in Shown],
         query_of=query_of,
         url_for_page=lambda at: visit.url("ledger.overview", **query_of(asked), page=at),
@@ -85,6 +88,8 @@ def story_page(
         visit=visit,
         story=found,
         words=words,
+        now=clock.now(),
+        lms=behaviour(visit.launch.deployment.registration.platform.product).product_name,
         mail=mail.possible(),
         error=error,
         unsure=unsure,

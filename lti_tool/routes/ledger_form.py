@@ -1,10 +1,12 @@
 """The filter of the registrar's desk, as its links and forms carry it: ids and names of courses, of nobody."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import request
 
 from lti_tool.registrar.queries import Filter, LedgerRow, Shown
+from lti_tool.registrar.stories import Names
 from lti_tool.routes.forms import text, whole
 
 _LONGEST = 100
@@ -20,6 +22,7 @@ def wanted() -> Filter:
         term=request.values.get("term", type=whole),
         credential=request.values.get("credential", type=whole),
         person=request.values.get("person", type=whole),
+        course_id=request.values.get("course_id", type=whole),
     )
 
 
@@ -38,5 +41,27 @@ def query_of(wanted: Filter, **other: Any) -> dict[str, Any]:
         "term": wanted.term,
         "credential": wanted.credential,
         "person": wanted.person,
+        "course_id": wanted.course_id,
     } | other
     return {name: value for name, value in query.items() if value is not None}
+
+
+def chips(wanted: Filter, names: Names, address: Callable[..., str]) -> list[tuple[str, str, str]]:
+    """What narrows the list besides the state: its kind, its value in words, and where the same is without it.
+
+    :param address: of a page of the desk, from a query.
+    """
+    unknown = "not known here"
+    said = {
+        "term": (wanted.term, "Term", names.term or unknown),
+        "course_id": (wanted.course_id, "Course", names.course or unknown),
+        "course": (wanted.course or None, "Course’s name has", f"“{wanted.course}”"),
+        "section": (wanted.section or None, "Section", wanted.section),
+        "credential": (wanted.credential, "Micro-credential", names.credential or unknown),
+        "person": (wanted.person, "Person", names.person or unknown),
+    }
+    return [
+        (kind, value, address(**query_of(wanted, **{name: None})))
+        for name, (asked, kind, value) in said.items()
+        if asked is not None
+    ]

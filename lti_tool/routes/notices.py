@@ -97,8 +97,18 @@ NOTICES: dict[str, tuple[str, str]] = {
     "explained": ("success", "Left as it is, and your note is kept with the score."),
     "not-sent": ("success", "It is not sent. Your reason is kept with the score."),
     "asked-again": ("info", "On its way to the gradebook once more. Look again in a few minutes."),
+    "read-asked": ("info", "Tessera asks the gradebook now. What it shows appears below within seconds."),
+    "read-lately": (
+        "info",
+        "This gradebook column was asked for within the last minute, with everybody in it. What is shown is from then, "
+        "or will be here in a moment.",
+    ),
     "term-saved": ("success", "The term is saved."),
     "courses-put": ("success", "Saved. What launches say about the term of these courses no longer counts."),
+    "courses-put-by-date": (
+        "success",
+        "Saved. Courses whose first day is in no term, or in more than one, are still listed without a term.",
+    ),
     "sis-saved": (
         "success",
         "Saved, and the file is deleted. You find people and sections by these SIS ids now.",

@@ -317,6 +317,24 @@ def test_a_registrar_brings_back_somebody_who_confirmed_nothing_and_never_sees_t
     assert OWN not in stranger.get(f"{stay}/addresses").text
 
 
+def test_the_earner_is_told_at_every_other_address_that_a_way_in_was_sent_elsewhere(
+    app: Flask, campus: Campus, mailbox: Mailbox, badge: str, lena: Browser, stranger: Stranger
+):
+    confirm(app, lena, mailbox, stranger)
+    before = len(mailbox.letters)
+
+    visit_as(app, campus, "rita").post("/ledger/1/personal-link", {"address": "elsewhere@example.com"})
+    work(app)
+
+    told, way = mailbox.letters[before:-1], mailbox.letters[-1]
+    assert way["To"] == "elsewhere@example.com"
+    assert sorted(str(letter["To"]) for letter in told) == sorted([OWN, "lena@example.edu"])
+    for at in range(before, before + len(told)):
+        assert "sent to another address" in mailbox.text(at)
+        for secret in ("elsewhere@", "/badges/open/", "Lena", "Rita"):
+            assert secret not in mailbox.text(at)
+
+
 def test_nobody_else_asks_for_somebodys_link(app: Flask, campus: Campus, mailbox: Mailbox, badge: str):
     for who in ("lena", "ingrid", "ada"):
         answer = visit_as(app, campus, who).post("/ledger/1/personal-link", {"address": OWN})

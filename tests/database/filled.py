@@ -24,7 +24,7 @@ from lti_tool.lti.models import ConnectionTest, Launch, Notice, Platform
 from lti_tool.lti.registrations import COMMAND_LINE
 from lti_tool.lti.scopes import LINE_ITEMS
 from lti_tool.passback import columns, notes
-from lti_tool.passback.models import ReadBack, Score, ScoreTry
+from lti_tool.passback.models import ColumnReading, ReadBack, Score, ScoreTry
 from lti_tool.passback.service import PlacementCell
 from lti_tool.people import copies, doors, rosters, sis_ids
 from lti_tool.people.models import Purpose, RosterMember, RosterStatus, Term
@@ -118,6 +118,9 @@ def _fill_services(campus: Campus, platform_id: int) -> None:
     )
     sis_ids.keep(campus.deployment, campus.accounts["rita"], b"LMS user id,SIS id\nlena,1", now=NOON)
     closing.remind(campus.course, campus.accounts["rita"], now=NOON)
+    db.session.add(
+        ColumnReading(placement_id=campus.placement, line_item_url="https://lms.example.edu/1", asked_at=NOON)
+    )
     db.session.add(
         CloseOut(
             placement_id=campus.placement,

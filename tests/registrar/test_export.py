@@ -1,5 +1,7 @@
 import csv
 import io
+import zipfile
+from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
@@ -7,7 +9,9 @@ from flask import Flask
 from openpyxl import load_workbook
 from openpyxl.cell import Cell
 
-from lti_tool.registrar import export, queries
+from lti_tool.database import db
+from lti_tool.people.models import Account
+from lti_tool.registrar import export, queries, workbook
 from lti_tool.registrar.queries import Filter, Shown
 from tests.registrar.rows import NOT_PUBLISHED, owe, send
 from tests.support.cast import Campus
@@ -102,11 +106,15 @@ def test_a_file_of_an_empty_ledger_has_its_headings(app: Flask, campus: Campus):
     assert text.removeprefix("\ufeff").startswith("Ledger number,")
 
 
-def sheets(campus: Campus, sheet_rows: int = export.SHEET_ROWS) -> list[list[tuple[Cell, ...]]]:
+def cells_of(content: bytes) -> list[list[tuple[Cell, ...]]]:
     """The workbook as another library reads it."""
-    pieces = export.workbook(queries.every(campus.deployment, Filter()), sheet_rows=sheet_rows)
-    book = load_workbook(io.BytesIO(b"".join(pieces)))
-    return [[tuple(row) for row in sheet.iter_rows()] for sheet in book.worksheets]
+    return [
+        [tuple(row) for row in sheet.iter_rows()] for sheet in load_workbook(io.BytesIO(content)).worksheets
+    ]
+
+
+def sheets(campus: Campus) -> list[list[tuple[Cell, ...]]]:
+    return cells_of(b"".join(export.workbook(queries.every(campus.deployment, Filter()))))
 
 
 def test_the_workbook_has_numbers_and_dates_as_such(app: Flask, campus: Campus):
@@ -141,13 +149,62 @@ def test_text_is_text_in_the_workbook_whatever_it_looks_like(app: Flask, campus:
     assert comment.value.removeprefix("_x0001_") == text.removeprefix("\x01")[:32_767]
 
 
-def test_what_one_sheet_does_not_hold_goes_on_in_the_next(app: Flask, campus: Campus):
+def test_an_id_that_looks_like_a_number_keeps_its_zeros_in_the_workbook(app: Flask, campus: Campus):
     with app.app_context():
-        for n in range(1, 6):
-            owe(campus, "lena", decision=n)
+        owe(campus, "lena")
+        db.session.get_one(Account, campus.accounts["lena"]).sis_id = "0012"
+        db.session.commit()
 
-        several = sheets(campus, sheet_rows=2)
+        ((titles, cells),) = sheets(campus)
 
-    assert [len(sheet) for sheet in several] == [3, 3, 2]
-    assert [cells[0].value for sheet in several for cells in sheet[1:]] == [5, 4, 3, 2, 1]
-    assert len({tuple(cell.value for cell in sheet[0]) for sheet in several}) == 1
+    assert cells[[title.value for title in titles].index("SIS id")].value == "0012"
+    assert all(title.font.bold for title in titles)
+
+
+def test_what_one_sheet_does_not_hold_goes_on_in_the_next():
+    several = cells_of(b"".join(workbook.pieces(["n"], [(n,) for n in range(1, 6)], sheet_rows=2)))
+
+    assert [[cells[0].value for cells in sheet] for sheet in several] == [["n", 1, 2], ["n", 3, 4], ["n", 5]]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_sheet_that_is_just_full_or_empty_has_no_empty_one_behind_it(count: int):
+    [sheet] = cells_of(b"".join(workbook.pieces(["n"], [(n,) for n in range(count)], sheet_rows=2)))
+
+    assert len(sheet) == count + 1
+
+
+def test_a_workbook_begins_before_its_rows_are_read_and_goes_out_while_they_are():
+    read = 0
+
+    def rows() -> Iterator[tuple[str, int]]:
+        nonlocal read
+        for n in range(20_000):
+            read += 1
+            yield f"{n * 7919 % 100_003:x} {n * n}", n
+
+    pieces = workbook.pieces(["a", "b"], rows())
+
+    first = next(pieces)
+    at_first, behind = read, []
+    parts = [first]
+    for piece in pieces:
+        parts.append(piece)
+        behind.append(read)
+
+    assert first
+    assert at_first == 0
+    assert len(behind) > 3
+    assert behind[0] < 10_000
+    assert max(map(len, parts)) < 300_000
+    [sheet] = cells_of(b"".join(parts))
+    assert len(sheet) == 20_001
+
+
+def test_a_workbook_is_known_as_one_and_readable_from_front_to_back():
+    content = b"".join(workbook.pieces(["n"], [(1,)]))
+
+    assert content[30:41] == b"_rels/.rels"
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.testzip() is None
+        assert len(set(archive.namelist())) == len(archive.namelist())

@@ -19,9 +19,10 @@ from lti_tool.database import db
 from lti_tool.lti.models import Platform, Registration
 from lti_tool.passback import notes
 from lti_tool.passback.models import Score, ScoreState
-from lti_tool.people.models import Course, Term
+from lti_tool.people.models import Account, Course, Roster, RosterMember, RosterStatus, Term
 from lti_tool.submissions.models import Submission
 from tests.lti.platform_double import FakePlatform, Reply
+from tests.support import stacks
 from tests.support.apps import NOON
 from tests.support.cast import Campus, add_placement, build_campus
 from tests.support.submitted import begin_work, hand_in_work, marks_for, version_of
@@ -87,6 +88,8 @@ def test_a_registrar_sees_what_is_open_and_reminds(app: Flask, campus: Campus, t
     assert "asks you to close out" in ingrid.get("/course").text
     assert "The registrar asks for this" in ingrid.get("/course/close-out").text
     confirm(ingrid, **{case(campus, who): "leave" for who in ("lena", "mateo")})
+    assert "asks you to close out" in ingrid.get("/course").text
+    confirm(ingrid, **{case(campus, "aiko"): "leave"})
     assert "asks you to close out" not in ingrid.get("/course").text
     assert "Closed out" in rita.get(f"/ledger/terms/{term}/close-out").text
 
@@ -125,7 +128,7 @@ def test_a_choice_is_reviewed_on_whatever_page_its_person_is_by_now(
 ):
     monkeypatch.setattr(queries, "PAGE_SIZE", 1)
     ingrid = visit_as(app, campus, "ingrid")
-    second = ingrid.get("/course/close-out?page=2").text
+    second = ingrid.get("/course/close-out?page=2").text  # who has not begun comes last
     with app.app_context():
         work = db.session.scalars(select(Submission)).one()
         marks = marks_for(version_of(work))
@@ -252,21 +255,185 @@ def test_an_instructor_of_another_course_closes_out_nothing_here(app: Flask, cam
 
 
 @pytest.mark.parametrize(
-    "name", ["case:x-y", "case:1", "case:-1-2", "case:99999999999-1", "case:", "case:1-2-3"]
+    "name",
+    [
+        "case:x-y",
+        "case:1",
+        "case:-1-2",
+        "case:99999999999-1",
+        "case:",
+        "case:1-2-3",
+        "case:1-r",
+        "case:1-r999",
+    ],
 )
 def test_a_choice_for_what_is_no_case_is_nothing(app: Flask, campus: Campus, term: int, name: str):
     assert confirm(visit_as(app, campus, "ingrid"), "Why.", **{name: "zero"}) == 303
     assert scores(app) == []
 
 
-def test_a_part_of_a_stack_has_no_cell_to_be_closed_out(app: Flask, campus: Campus, term: int):
+def test_a_whole_stack_is_one_case_for_each_who_takes_it_and_its_parts_are_none(
+    app: Flask, campus: Campus, term: int
+):
     with app.app_context():
-        db.session.get_one(Placement, campus.placement).stack_id = db.session.scalars(
-            select(Stack.id)
-        ).first()
+        activity = stacks.add_stack_activity(campus, stacks.PAIR)
+        stacks.begin(campus, "lena", stacks.ROUTINES, activity)
+        stacks.begin(campus, "lena", stacks.FAMILY, activity)
+        worth = float(
+            db.session.get_one(Stack, db.session.get_one(Placement, activity).stack_id).current.points
+        )
+        db.session.commit()
+    ingrid = visit_as(app, campus, "ingrid")
+    hers = f"case:{activity}-{campus.accounts['lena']}"
+
+    page = ingrid.get("/course/close-out").text
+    confirm(ingrid, "Never complete.", **{hers: "zero"})
+
+    assert page.count(f'name="{hers}"') == 1
+    assert page.count("On the way to the stack") == 1
+    assert scores(app) == [("lena", 0.0, ScoreState.OWED, "Never complete.", None)]
+    with app.app_context():
+        assert float(db.session.scalars(select(Score.points_possible)).one()) == worth
+
+
+# People who have not begun
+
+
+def listed(
+    campus: Campus, subject: str, name: str | None, status: RosterStatus, role: str = "learner"
+) -> int:
+    """Put somebody on the platform's list of the course's people; the number of that entry."""
+    if db.session.get(Roster, campus.course) is None:
+        address = "https://lms.example.edu/roster"
+        db.session.add(
+            Roster(course_id=campus.course, deployment_pk=campus.deployment, address=address, read_at=NOON)
+        )
+    member = RosterMember(
+        course_id=campus.course, subject=subject, name=name, role=role, status=status, since=NOON, reading=1
+    )
+    db.session.add(member)
+    db.session.commit()
+    return member.id
+
+
+def test_who_has_not_begun_is_listed_and_where_no_list_of_people_is_known_that_is_said(
+    app: Flask, campus: Campus, term: int
+):
+    rita, ingrid = visit_as(app, campus, "rita"), visit_as(app, campus, "ingrid")
+    unknown = [rita.get(f"/ledger/terms/{term}/close-out").text, ingrid.get("/course/close-out").text]
+    with app.app_context():
+        zoe = listed(campus, "zoe", "Zoe Adler", RosterStatus.ACTIVE)
+        nameless = listed(campus, "u-77", None, RosterStatus.ACTIVE)
+        listed(campus, "kim", "Kim Left", RosterStatus.LEFT)
+        listed(campus, "tom", "Tom Teacher", RosterStatus.ACTIVE, role="instructor")
+        listed(campus, "aiko", "Aiko Tanaka", RosterStatus.LEFT)
+        # Moodle lists its non-editing teachers as learners; what the launch said counts.
+        listed(campus, "ingrid", "Ingrid Okafor", RosterStatus.ACTIVE)
+    known = [rita.get(f"/ledger/terms/{term}/close-out").text, ingrid.get("/course/close-out").text]
+
+    assert "the LMS gave no list of people" in unknown[0]
+    assert "no list of the people in this course" in unknown[1]
+    assert f'name="{case(campus, "aiko")}"' in unknown[1]
+    assert "gave no list" not in known[0]
+    assert "no list of the people" not in known[1]
+    for key in (f"case:{campus.placement}-r{zoe}", f"case:{campus.placement}-r{nameless}"):
+        assert f'name="{key}"' in known[1]
+    assert "LMS user id u-77" in known[1]
+    for gone in (
+        "Kim Left",
+        "Tom Teacher",
+        f'name="{case(campus, "aiko")}"',
+        f'name="{case(campus, "ingrid")}"',
+    ):
+        assert gone not in known[1]
+
+
+def test_a_zero_reaches_the_cell_of_somebody_who_never_came_once_however_often_it_is_confirmed(
+    app: Flask, campus: Campus, term: int
+):
+    with app.app_context():
+        zoe = listed(campus, "zoe", "Zoe Adler", RosterStatus.ACTIVE)
+    ingrid = visit_as(app, campus, "ingrid")
+    key = f"case:{campus.placement}-r{zoe}"
+
+    review = ingrid.post("/course/close-out", {key: "zero", "reason": "Never began."}).text
+    for _ in range(2):
+        assert confirm(ingrid, "Never began.", **{key: "zero"}) == 303
+
+    assert "Zoe Adler" in review
+    assert f'name="{key}" value="zero"' in review
+    assert scores(app) == [("zoe", 0.0, ScoreState.OWED, "Never began.", None)]
+    with app.app_context():
+        account = db.session.scalars(select(Account).filter_by(subject="zoe")).one()
+        assert (account.name, account.email) == ("Zoe Adler", None)
+
+
+def test_somebody_who_came_and_began_while_the_choices_were_looked_at_keeps_their_work(
+    app: Flask, campus: Campus, term: int
+):
+    with app.app_context():
+        aiko = listed(campus, "aiko", "Aiko Tanaka", RosterStatus.ACTIVE)
+        submission = hand_in_work(campus, "aiko")
+        marks = marks_for(version_of(submission))
+        decide(submission.id, campus.accounts["ingrid"], marks, "Clear.", Outcome.DEMONSTRATED, now=NOON)
+        db.session.commit()
+    ingrid = visit_as(app, campus, "ingrid")
+
+    confirm(ingrid, "Never began.", **{f"case:{campus.placement}-r{aiko}": "zero"})
+
+    assert [(who, points) for who, points, *_ in scores(app)] == [("aiko", 10.0)]
+
+
+def test_an_entry_of_another_courses_list_is_no_case_here(app: Flask, campus: Campus, term: int):
+    with app.app_context():
+        elsewhere = Campus(**(vars(campus) | {"course": campus.other_course}))
+        zoe = listed(elsewhere, "zoe", "Zoe Adler", RosterStatus.ACTIVE)
+
+    confirm(visit_as(app, campus, "ingrid"), "No.", **{f"case:{campus.placement}-r{zoe}": "zero"})
+
+    assert scores(app) == []
+
+
+# What is decided and was not seen
+
+
+def test_what_was_not_seen_in_the_gradebook_stands_beside_what_is_undecided(
+    app: Flask, campus: Campus, term: int
+):
+    with app.app_context():
+        submission = hand_in_work(campus, "aiko")
+        marks = marks_for(version_of(submission))
+        decide(submission.id, campus.accounts["ingrid"], marks, "Clear.", Outcome.DEMONSTRATED, now=NOON)
+        score = db.session.scalars(select(Score)).one()
+        score_id, score.state, score.reason = score.id, ScoreState.PARKED, "The course is not published."
+        db.session.commit()
+    ingrid = visit_as(app, campus, "ingrid")
+
+    page = ingrid.get("/course/close-out").text
+    with app.app_context():
+        db.session.get_one(Score, score_id).state = ScoreState.CONFIRMED
         db.session.commit()
 
-    assert "Nothing is undecided" in visit_as(app, campus, "ingrid").get("/course/close-out").text
+    assert "Decided, and not seen in the gradebook" in page
+    assert "The course is not published." in page
+    assert f"/course/grades/{score_id}" in page
+    assert "not seen in the gradebook" not in ingrid.get("/course/close-out").text
+
+
+def test_without_a_gradebook_column_an_incomplete_promises_no_comment(app: Flask, campus: Campus, term: int):
+    with app.app_context():
+        db.session.get_one(Placement, campus.placement).line_item_url = None
+        db.session.commit()
+    ingrid = visit_as(app, campus, "ingrid")
+
+    review = ingrid.post(
+        "/course/close-out",
+        {case(campus, "mateo"): "incomplete", case(campus, "lena"): "zero", "reason": "Ill since May."},
+    ).text
+
+    assert "gets a comment" not in review
+    assert "Nothing is sent to the gradebook: this activity has no column there." in review
+    assert "0 points are recorded. This activity has no gradebook column" in review
 
 
 def comments_sent(

@@ -1,5 +1,7 @@
 import csv
+import html
 import io
+import re
 from decimal import Decimal
 
 import pytest
@@ -10,10 +12,11 @@ from sqlalchemy import select
 from lti_tool.database import db
 from lti_tool.lti.models import Launch
 from lti_tool.passback.models import Finding, Score, ScoreState
-from lti_tool.people.models import Account, Course, Membership
+from lti_tool.people.models import Account, Course, Membership, Term
+from lti_tool.registrar import queries
 from tests.registrar.rows import NOT_PUBLISHED, owe, send
 from tests.support.apps import NOON
-from tests.support.cast import Campus, build_campus
+from tests.support.cast import Campus, add_placement, build_campus, simple_key
 from tests.support.submitted import begin_work, hand_in_work
 from tests.support.visits import visit_as
 
@@ -293,6 +296,110 @@ def test_the_form_of_the_desk_narrows_by_section_and_keeps_the_state(app: Flask,
     assert "Lena Brandt" in rita.get("/ledger?section=a-1&term=0").text
     assert "Lena Brandt" not in rita.get("/ledger?section=a-1&show=attention").text
     assert 'name="show" value="attention"' in rita.get("/ledger?section=a-1&show=attention").text
+
+
+@pytest.fixture
+def two_courses(app: Flask, campus: Campus) -> int:
+    """A score of Lena's in a term, in two sections, and one of Mateo's in another course; the id of hers."""
+    with app.app_context():
+        other = add_placement(campus.deployment, campus.other_course, "link-2", simple_key())
+        mine = owe(campus, "lena").id
+        owe(campus, "mateo", placement=other)
+        course = db.session.get_one(Course, campus.course)
+        course.term = Term(platform_id=course.platform_id, name="Fall 2026", starts_on=None, ends_on=None)
+        membership = select(Membership).filter_by(account_id=campus.accounts["lena"])
+        db.session.scalars(membership).one().section_sis_id = "A-1,B-2"
+        db.session.commit()
+        return mine
+
+
+def links(page: str) -> dict[str, str]:
+    """Addresses by what is read of them, without what only screen readers say."""
+    found = re.findall(r'<a [^>]*href="([^"]+)"[^>]*>(.*?)</a>', page, re.DOTALL)
+    seen = {re.sub(r'<span class="visually-hidden">.*?</span>', "", text): href for href, text in found}
+    return {
+        " ".join(re.sub(r"<[^>]+>", "", text).split()): html.unescape(href) for text, href in seen.items()
+    }
+
+
+def test_what_is_said_of_a_score_is_a_link_to_all_scores_of_the_same(
+    app: Flask, campus: Campus, two_courses: int
+):
+    rita = visit_as(app, campus, "rita")
+    pages = {
+        "/ledger": ("SPED 4500", "Fall 2026", "A-1", "B-2", "Only this person"),
+        f"/ledger/{two_courses}": (
+            "SPED 4500 Inclusive Practice",
+            "Fall 2026",
+            "A-1",
+            "B-2",
+            "all their scores",
+        ),
+    }
+
+    for path, names in pages.items():
+        # Mateo's row stands above Lena's and has links of its own: the last of a name is hers.
+        found = links(rita.get(path).text)
+        for name in names:
+            narrowed = rita.get(found[name]).text
+            assert f"/ledger/{two_courses}" in narrowed, name
+            assert "Mateo Ruiz</a>" not in narrowed, name
+            assert 'aria-label="What narrows the list"' in narrowed, name
+
+
+def test_links_of_rows_add_up_and_each_can_be_taken_away_again(app: Flask, campus: Campus, two_courses: int):
+    rita = visit_as(app, campus, "rita")
+    in_term = rita.get(links(rita.get("/ledger?show=waiting").text)["Fall 2026"]).text
+    both = rita.get(links(in_term)["A-1"])
+
+    chips = {text: href for text, href in links(both.text).items() if text.endswith("×")}
+    without = rita.get(chips["Term: Fall 2026 ×"]).text
+    everything = rita.get(links(both.text)["Remove all of them"]).text
+
+    assert set(chips) == {"Term: Fall 2026 ×", "Section: A-1 ×"}
+    assert all("show=waiting" in href for href in chips.values())
+    assert "Section: <strong>A-1</strong>" in without
+    assert "Fall 2026</strong>" not in without
+    assert "Mateo Ruiz" in everything
+
+
+def test_no_link_of_the_desk_holds_a_name_an_address_or_an_id_of_a_person(
+    app: Flask, campus: Campus, two_courses: int
+):
+    rita = visit_as(app, campus, "rita")
+
+    for page in ("/ledger", f"/ledger/{two_courses}", f"/ledger?person={campus.persons['lena']}"):
+        for href in links(rita.get(page).text).values():
+            assert not re.search("brandt|lena|ruiz|mateo|%40|@", href.replace(rita.base, ""), re.IGNORECASE)
+
+
+def test_a_micro_credential_in_a_row_narrows_to_it(app: Flask, campus: Campus):
+    with app.app_context():
+        owe(campus, "lena")
+        title = queries.page(campus.deployment, queries.Filter(), 1).rows[0].credential
+    rita = visit_as(app, campus, "rita")
+
+    narrowed = rita.get(links(rita.get("/ledger").text)[title or ""]).text
+
+    assert f"Micro-credential: <strong>{title}</strong>" in narrowed
+    assert "Lena Brandt" in narrowed
+
+
+def test_what_is_narrowed_to_is_named_only_where_it_is_of_this_deployment(app: Flask, campus: Campus):
+    with app.app_context():
+        elsewhere = build_campus("moodle")
+        owe(campus, "lena")
+        theirs = db.session.get_one(Course, elsewhere.other_course)
+        theirs.title, theirs.term = "Secret", Term(platform_id=theirs.platform_id, name="Theirs")
+        db.session.commit()
+        course, term = theirs.id, theirs.term_id
+    rita = visit_as(app, campus, "rita")
+
+    page = rita.get(f"/ledger?course_id={course}&term={term}&person={elsewhere.persons['lena']}").text
+
+    assert page.count("not known here") == 3
+    assert "Secret" not in page
+    assert "Theirs" not in page
 
 
 def test_the_workbook_comes_in_pieces_and_keeps_to_the_filter(app: Flask, campus: Campus):

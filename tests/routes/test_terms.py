@@ -1,6 +1,6 @@
 """Terms at the registrar's desk: what launches say, what dates say, and what a registrar has set."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from lti_tool.database import db
 from lti_tool.lti.models import Deployment
+from lti_tool.people import terms
 from lti_tool.people.models import Course, DeskAccess, Term
 from tests.routes.test_entry import CUSTOM, LEARNER, Person, key, person, platform
 from tests.support.apps import NOON
@@ -80,6 +81,34 @@ def test_courses_without_a_term_are_put_into_the_one_of_their_date(app: Flask, c
     assert NOON.date() > date(2026, 8, 24)
     assert term_of(app, campus.course) == "Fall 2026"
     assert "Every course has its term" in rita.get("/ledger/terms").text
+
+
+def test_all_courses_are_put_by_their_date_however_many_have_none(
+    app: Flask, campus: Campus, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(terms, "_BATCH", 2)
+    with app.app_context():
+        platform_id = db.session.get_one(Course, campus.course).platform_id
+        # Those without a day in any term come first, and fill a batch.
+        for at, day in enumerate([1, 1, 1, 200, 200, 200]):
+            seen = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
+            course = Course(
+                platform_id=platform_id, context_id=f"x{at}", label="", title="X", created_at=seen
+            )
+            db.session.add(course)
+            db.session.flush()
+            add_placement(campus.deployment, course.id, f"x-{at}", "udl-variability")
+        db.session.commit()
+    rita = visit_as(app, campus, "rita")
+    add(rita, starts_on="2026-07-01")
+
+    rita.post("/ledger/terms/courses", {"how": "by-date"})
+
+    with app.app_context():
+        placed = db.session.scalars(
+            select(Course.context_id).where(Course.term_id.is_not(None)).order_by(Course.id)
+        ).all()
+        assert placed == ["c1", "x3", "x4", "x5"]
 
 
 def test_a_date_in_two_terms_is_left_to_a_person(app: Flask, campus: Campus):

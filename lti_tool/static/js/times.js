@@ -5,10 +5,15 @@ const STYLES = {
   day: { dateStyle: "long" },
 };
 
-for (const element of document.querySelectorAll("time[data-localise]")) {
-  const moment = new Date(element.dateTime);
-  if (!Number.isNaN(moment.getTime())) {
-    element.title = element.textContent.trim();
-    element.textContent = new Intl.DateTimeFormat(undefined, STYLES[element.dataset.localise]).format(moment);
+const localise = (part) => {
+  for (const element of part.querySelectorAll("time[data-localise]")) {
+    const moment = new Date(element.dateTime);
+    if (!Number.isNaN(moment.getTime())) {
+      element.title = element.textContent.trim();
+      element.textContent = new Intl.DateTimeFormat(undefined, STYLES[element.dataset.localise]).format(moment);
+    }
   }
-}
+};
+
+localise(document);
+document.addEventListener("fresh", (event) => localise(event.target));
