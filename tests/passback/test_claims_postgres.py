@@ -1,12 +1,10 @@
 """The claim on PostgreSQL, where writers do not wait for each other as they do on SQLite."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import count
-from pathlib import Path
 
-import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
@@ -19,33 +17,14 @@ from lti_tool.people.models import Membership
 from lti_tool.registrar import resending
 from lti_tool.registrar.resending import Plan
 from tests.faults.machines import eventually
+from tests.passback.conftest import ON_POSTGRES
 from tests.passback.gradebooks import CONFLICT, FakeGradebook, deliver, ledger, owe
-from tests.support.apps import NOON, fill, running
-from tests.support.cast import Campus, build_campus
-from tests.support.postgres import empty_database, somebody_waits
+from tests.support.apps import NOON
+from tests.support.cast import Campus
+from tests.support.postgres import somebody_waits
 
-pytestmark = pytest.mark.postgres
+pytestmark = ON_POSTGRES
 AWAY = Reply(Heard.REFUSED, 422, "not a student", "Not a student here now.", away=True)
-
-
-@pytest.fixture
-def database() -> Iterator[str]:
-    """An empty database of our own."""
-    with empty_database() as address:
-        yield address
-
-
-@pytest.fixture
-def app(database: str, tmp_path: Path) -> Iterator[Flask]:
-    with running(tmp_path, DATABASE_URL=database) as application:
-        fill(application)
-        yield application
-
-
-@pytest.fixture
-def campus(app: Flask) -> Campus:
-    with app.app_context():
-        return build_campus()
 
 
 def test_eight_workers_at_once_send_every_score_once(app: Flask, campus: Campus):

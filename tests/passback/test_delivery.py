@@ -12,6 +12,7 @@ from lti_tool.passback.gradebook import Outgoing, Reading, Reply
 from lti_tool.passback.models import Finding, Score, ScoreState
 from lti_tool.passback.rota import Rota
 from lti_tool.passback.rules import MAX_FAILURES, MOST_CONFLICTS, Heard, Shown
+from tests.passback.conftest import ON_BOTH
 from tests.passback.gradebooks import (
     CONFLICT,
     DOWN,
@@ -25,6 +26,8 @@ from tests.passback.gradebooks import (
 )
 from tests.support.apps import NOON
 from tests.support.cast import Campus
+
+pytestmark = ON_BOTH
 
 LATER = NOON + timedelta(minutes=1)
 MUCH_LATER = NOON + timedelta(days=2)

@@ -11,9 +11,12 @@ from lti_tool.database import db
 from lti_tool.errors import ReasonMissing
 from lti_tool.passback import service
 from lti_tool.passback.models import Finding, Score, ScoreState
+from tests.passback.conftest import ON_BOTH
 from tests.passback.gradebooks import REFUSED, FakeGradebook, deliver, ledger, owe
 from tests.support.apps import NOON
 from tests.support.cast import Campus
+
+pytestmark = ON_BOTH
 
 LATER = NOON + timedelta(hours=1)
 

@@ -9,9 +9,12 @@ from lti_tool.passback.gradebook import Outgoing, Reading, Reply
 from lti_tool.passback.models import Finding, Score, ScoreState
 from lti_tool.passback.rules import Cause, Heard, Shown
 from lti_tool.people.models import Membership, Roster, RosterMember, RosterStatus
+from tests.passback.conftest import ON_BOTH
 from tests.passback.gradebooks import REFUSED, TIMED_OUT, FakeGradebook, deliver, ledger, owe
 from tests.support.apps import NOON
 from tests.support.cast import Campus
+
+pytestmark = ON_BOTH
 
 LATER = NOON + timedelta(minutes=5)
 AWAY = Reply(Heard.REFUSED, 422, "no student", "Not an active student there. Press Send again.", away=True)

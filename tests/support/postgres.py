@@ -3,7 +3,7 @@
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import psycopg
 import pytest
@@ -15,7 +15,7 @@ SERVER = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:54
 
 
 @contextmanager
-def empty_database() -> Iterator[str]:
+def empty_database(template: str = "template1") -> Iterator[str]:
     """The address of an empty database that is gone afterwards; skips the test where no server answers."""
     try:
         server = psycopg.connect(f"{SERVER}/postgres", autocommit=True, connect_timeout=3)
@@ -23,11 +23,16 @@ def empty_database() -> Iterator[str]:
         pytest.skip("no PostgreSQL server answers (TEST_POSTGRES_URL)")
     name = f"tessera_test_{uuid.uuid4().hex[:12]}"
     with server:
-        server.execute(f'CREATE DATABASE "{name}"')
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         try:
             yield f"{SERVER}/{name}"
         finally:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def copy_of(address: str) -> AbstractContextManager[str]:
+    """The address of a copy of that database, which nobody may be connected to. It is gone afterwards."""
+    return empty_database(address.rpartition("/")[2])
 
 
 def somebody_waits() -> bool:
