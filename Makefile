@@ -10,7 +10,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-reset test coverage lint format bench clean
+.PHONY: help demo demo-reset test test-long coverage lint format bench clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +23,11 @@ demo-reset: ## Forget all data of the demo
 		echo "The demo is running. Stop it with Ctrl-C, then reset." >&2; exit 1; fi
 	@rm -rf var/demo && echo "var/demo is gone; the next demo begins anew."
 
-test: $(VENV)/for-work ## Run all tests; at the end, skips by reason
+test: $(VENV)/for-work ## Run all tests but the longest; at the end, skips by reason
 	@$(BIN)/pytest $(TEST_ARGS)
+
+test-long: $(VENV)/for-work ## Run the longest: a clean installation, whole journeys, two hundred killed workers
+	@$(BIN)/pytest -m long $(TEST_ARGS)
 
 coverage: $(VENV)/for-work ## Run all tests and list the lines that none of them reached
 	@$(BIN)/pytest --cov --cov-report=term $(TEST_ARGS)

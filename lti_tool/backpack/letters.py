@@ -305,8 +305,8 @@ def _to_close_out(letter: Letter, address: str) -> list[tuple[str, str, str]]:
         return []
     left = {
         0: "All work in it is decided, or has your choice. Something has not been seen in the gradebook yet.",
-        1: "The work of 1 earner in it is not decided yet.",
-    }.get(letter.undecided or 0, f"The work of {letter.undecided} earners in it is not decided yet.")
+        1: "One earner in it has no decision yet.",
+    }.get(letter.undecided or 0, f"{letter.undecided} earners in it have no decision yet.")
     text = (
         f"The registrar asks you to close out this course: {_one_line(course.title)}.\n"
         "\n"

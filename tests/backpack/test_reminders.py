@@ -55,7 +55,7 @@ def test_the_instructor_of_record_gets_a_letter_with_the_course_and_a_count_and_
     assert letter["To"] == "ingrid@home.example.org"
     text = mailbox.text()
     assert "SPED 4500 Inclusive Practice" in text
-    assert "The work of 2 earners in it is not decided yet" in text
+    assert "3 earners in it have no decision yet" in text
     assert "Open the course in your LMS" in text
     for name in ("Lena", "Mateo", "Brandt", "Ruiz", "http"):
         assert name not in text

@@ -141,6 +141,7 @@ def test_an_lms_that_was_away_has_everything_soon_after(term: Term) -> None:
 
 
 @pytest.mark.usefixtures("workers")
+@pytest.mark.long
 def test_a_column_that_was_deleted_is_made_again_once_and_the_scores_go_there(term: Term) -> None:
     learners = list(term.accounts)[:20]
     term.delete_column()

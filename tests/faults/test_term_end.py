@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import pytest
 from flask import Flask
 
 from tests.faults.nursery import Nursery
@@ -12,6 +13,7 @@ from tests.support.cast import Campus
 LEARNERS, WORKERS, KILLS = 500, 4, 200
 
 
+@pytest.mark.long
 def test_workers_killed_at_two_hundred_moments_lose_nothing_and_send_nothing_twice(
     app: Flask, campus: Campus, home: Path, tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ def revoke(ingrid: Someone) -> None:
 
 
 @pytest.mark.parametrize("town", ["canvas"], indirect=True)
+@pytest.mark.long
 def test_earned_in_private_then_shared_revoked_and_issued_again(
     town: Town, chromium: Browser, tmp_path: Path
 ) -> None:

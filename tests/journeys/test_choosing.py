@@ -122,6 +122,7 @@ def student_view(page: Page, wanted: bool) -> None:
 
 
 @pytest.mark.parametrize("town", ["canvas"], indirect=True)
+@pytest.mark.long
 def test_several_activities_a_choice_that_is_switched_and_a_rehearsal(town: Town, chromium: Browser) -> None:
     with (
         somebody(chromium, town, "Ingrid Okafor", timezone="America/Denver") as ingrid,

@@ -259,6 +259,7 @@ def open_desk(ada: Someone) -> None:
     ada.arrive()
 
 
+@pytest.mark.long
 def test_the_main_job_from_catalogue_to_grade_and_badge(
     town: Town, chromium: Browser, tmp_path: Path
 ) -> None:

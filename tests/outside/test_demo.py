@@ -96,6 +96,7 @@ def test_it_prints_two_addresses_that_answer_and_ctrl_c_stops_all_of_it(
     assert nobody_listens(ports[1])
 
 
+@pytest.mark.long
 def test_running_it_again_keeps_the_data(tmp_path: Path, ports: tuple[str, str]):
     home = tmp_path / "demo"
     with demo(home, ports) as (_, printed):
@@ -111,6 +112,7 @@ def test_running_it_again_keeps_the_data(tmp_path: Path, ports: tuple[str, str])
     assert f"was made for --tool-port {ports[0]}" in said_no(types(home, "demo", *other))
 
 
+@pytest.mark.long
 def test_a_part_that_dies_is_named_and_the_rest_is_stopped(tmp_path: Path, ports: tuple[str, str]):
     with demo(tmp_path / "demo", ports) as (process, _):
         os.kill(child(process.pid, "lti_tool.cli worker"), signal.SIGKILL)

@@ -52,6 +52,7 @@ def test_the_whole_main_job_works_in_both_behaviours(tmp_path: Path):
     check_what_was_received(tmp_path / "received")
 
 
+@pytest.mark.long
 def test_it_says_which_step_failed_and_ends_with_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     def impossible(scene: Scene) -> None:
         scene.browser("anyone").get(f"{scene.tool}/healthz").link("A link that is not there")

@@ -54,6 +54,7 @@ def test_it_carries_everything_that_is_not_python(wheel: Path):
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_installed_in_a_clean_environment_it_does_the_whole_main_job_from_an_empty_folder(
     wheel: Path, tmp_path: Path
 ):

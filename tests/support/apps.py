@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
@@ -41,6 +41,19 @@ Flask.url_rule_class = _KnownRule
 _TEMPLATES = FileSystemBytecodeCache()
 
 
+class _KnownStatements(dict[Any, Any]):
+    """And statements: SQLAlchemy keeps them by engine, of which every test has its own, all of one kind."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get((key[0].name, *key[1:]), default)
+
+    def __setitem__(self, key: Any, compiled: Any) -> None:
+        super().__setitem__((key[0].name, *key[1:]), compiled)
+
+
+_STATEMENTS = _KnownStatements()
+
+
 def settings_for(home: Path, **more: str) -> settings.Settings:
     """Settings as an operator would give them, read by the product's own reader."""
     env = {
@@ -67,6 +80,8 @@ def running(home: Path, **more: str) -> Iterator[Flask]:
     app = create_app(settings_for(home, **more))
     app.testing = True
     app.jinja_env.bytecode_cache = _TEMPLATES
+    with app.app_context():
+        db.engine.update_execution_options(compiled_cache=_STATEMENTS)
     try:
         yield app
     finally:
