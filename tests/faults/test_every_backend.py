@@ -29,8 +29,9 @@ WORKERS, LEARNERS, AT_A_TIME = 4, 60, 6
 EVERYWHERE = pytest.mark.parametrize(
     "services",
     [
-        "sqlite",
-        pytest.param("postgres", marks=pytest.mark.postgres),
+        # Each by itself takes as long as both together.
+        pytest.param("sqlite", marks=pytest.mark.long),
+        pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.long]),
         pytest.param("postgres and redis", marks=[pytest.mark.postgres, pytest.mark.redis]),
     ],
     indirect=True,

@@ -154,6 +154,7 @@ def press(page: Page, role: str, name: str) -> None:
     page.keyboard.press("Enter")
 
 
+@pytest.mark.long
 def test_an_operator_connects_and_approves(house: House, chromium: Browser) -> None:
     with house.app.app_context():
         secret = doors.invite(Purpose.ADMINISTRATOR, lasts=timedelta(hours=1), now=clock.now())
@@ -196,6 +197,7 @@ def test_an_operator_connects_and_approves(house: House, chromium: Browser) -> N
         assert db.session.get_one(Deployment, number).state == Standing.ACTIVE
 
 
+@pytest.mark.long
 def test_an_earner_reads_a_stack_and_decides_what_a_badge_says(house: House, chromium: Browser) -> None:
     in_stack = visit_as(house.app, house.scene.campus, "lena", placement=house.stack)
     lena = visit_as(house.app, house.scene.campus, "lena")

@@ -124,6 +124,7 @@ def served(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
+@pytest.mark.long
 def test_badges_verify_against_a_plain_folder_when_the_tool_is_gone(tmp_path: Path):
     folder = tmp_path / "copy"
     folder.mkdir()

@@ -89,6 +89,7 @@ def become(page, lms, name):
     page.wait_for_url("**/course" if name != "Ada" else "**/administration")
 
 
+@pytest.mark.long
 def test_an_activity_is_added_opened_graded_and_seen_with_the_tool_on_another_site(lms, page):
     problems = []
 
