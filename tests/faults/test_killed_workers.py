@@ -11,6 +11,9 @@ from lti_tool.passback.models import ScoreState
 from tests.faults.machines import SETTINGS, Scene, eventually, kill, silent_server
 from tests.support.apps import SECRET
 
+# One kill after another of all workers is in test_every_backend.
+pytestmark = pytest.mark.long
+
 BOTH = pytest.mark.parametrize("scene", ["canvas", "moodle"], indirect=True)
 _DECIDES_AND_DIES = """
 import os, signal
